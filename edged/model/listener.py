@@ -1,0 +1,36 @@
+"""An address that we accept on, and what is spoken there."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    HTTP = "http"
+    HTTPS = "https"
+    TCP = "tcp"
+
+
+class AcceptProxy(StrEnum):
+    """PROXY protocol from clients (high-availability.md D.1)."""
+
+    OFF = "off"
+    REQUIRED = "required"
+    TRUSTED_ONLY = "trusted-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """`number` is its place in the settings; the engine and the table name it by that."""
+
+    number: int
+    name: str
+    address: str                 # "127.0.0.1:8080", "[::]:80", "unix:/path"
+    mode: Mode = Mode.HTTP
+    accept_proxy: AcceptProxy = AcceptProxy.OFF
+    trusted: tuple[str, ...] = ()    # networks whose PROXY header is believed; () with accept_proxy on: everybody
+    route: str = ""              # tcp: key of the route that all connections take
+    backlog: int = 4096
+    defer_accept_s: int = 0      # TCP_DEFER_ACCEPT; 0: off
+    keepalive: bool = False      # SO_KEEPALIVE
+    nodelay: bool = True         # TCP_NODELAY
+    v6only: bool = False

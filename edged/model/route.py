@@ -1,0 +1,41 @@
+"""A rule: host and path, or SNI, or port, to a backend, with its policies."""
+
+from dataclasses import dataclass
+
+from .backend import Backend
+from .policy import Cookie, Forwarded, HeaderAction, Insecure, Termination
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an object was read: a file and line, or the name of a source and line 0."""
+
+    where: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.where}:{self.line}" if self.line else self.where
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route as it is served. `key` ("namespace/name", or the name of the short form) is unique within a state."""
+
+    key: str
+    host: str                    # lower case; "*": any host that no other route claims; "" : reachable only by name, from a tcp listener
+    path: str
+    backend: Backend
+    wildcard: bool = False       # host x.D claims every one-label host below D (openshift-routes.md 5.2)
+    termination: Termination = Termination.NONE
+    insecure: Insecure = Insecure.NONE
+    forwarded: Forwarded = Forwarded.APPEND
+    cookie: Cookie | None = None
+    rewrite: str | None = None   # rewrite-target, already made safe (openshift-routes.md 9.4)
+    hsts: str = ""
+    request_headers: tuple[HeaderAction, ...] = ()
+    response_headers: tuple[HeaderAction, ...] = ()
+    max_body_bytes: int = 0      # larger request bodies are refused with 413; 0: no limit
+    namespace: str = ""
+    uid: str = ""
+    created_s: float = 0.0       # creationTimestamp, seconds since the epoch: the older claim wins
+    origin: Origin = Origin("")
