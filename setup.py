@@ -3,7 +3,7 @@
 Environment:
   EDGED_CHECKED=1     bounds checks and assertions on (the build that the tests run first)
   EDGED_SANITIZE=...  passed to -fsanitize= (address, undefined); implies EDGED_CHECKED
-  EDGED_ROOMS="parse.head route.table"   only these modules
+  EDGED_ROOMS="parse.head route.table"   only these modules; "none": none at all
   EDGED_DOORS=1       also tests/doors: the doors through which tests reach what exists only in C
 """
 
@@ -11,10 +11,11 @@ import os
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 SANITIZE = os.environ.get("EDGED_SANITIZE", "")
 CHECKED = bool(os.environ.get("EDGED_CHECKED") or SANITIZE)
+DOORS = bool(os.environ.get("EDGED_DOORS"))
 ROOMS = os.environ.get("EDGED_ROOMS", "").split()
 
 DIRECTIVES = {
@@ -42,7 +43,7 @@ def compile_args() -> list[str]:
 
 def extensions() -> list[Extension]:
     sources = sorted(Path("edged/_fast").glob("**/*.pyx"))
-    if os.environ.get("EDGED_DOORS"):
+    if DOORS:
         sources += sorted(Path("tests").glob("doors/*.pyx"))
     names = {".".join(path.with_suffix("").parts): path for path in sources}
     if ROOMS:
@@ -54,12 +55,30 @@ def extensions() -> list[Extension]:
     ]
 
 
-setup(
-    ext_modules=cythonize(
-        extensions(),
-        compiler_directives=DIRECTIVES,
-        build_dir="build/cython" + ("-checked" if CHECKED else ""),
-        nthreads=0 if os.environ.get("EDGED_ROOMS") else (os.cpu_count() or 1),
-        quiet=True,
-    ),
-)
+def packages() -> list[str]:
+    """Every package below edged/ and plugins/; the doors only where they are built, so that they are never shipped."""
+    found = find_packages(include=["edged", "edged.*"])
+    found += ["edged_plugins", *(f"edged_plugins.{name}" for name in find_packages("plugins"))]
+    if DOORS and Path("tests/doors/__init__.py").exists():
+        found.append("tests.doors")
+    return found
+
+
+def scratch() -> str:
+    """Where the C of this kind of build lies: kinds never share a file, so that each can be rebuilt by what changed alone."""
+    if SANITIZE:
+        return f"build/cython-{SANITIZE.replace(',', '-')}"
+    return "build/cython-checked" if CHECKED else "build/cython"
+
+
+if __name__ == "__main__":      # the compilers of other cores import this file again
+    setup(
+        packages=packages(),
+        ext_modules=cythonize(
+            extensions(),
+            compiler_directives=DIRECTIVES,
+            build_dir=scratch(),
+            nthreads=0 if ROOMS else (os.cpu_count() or 1),
+            quiet=True,
+        ),
+    )

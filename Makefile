@@ -1,0 +1,94 @@
+# The workshop. Every target does its own set-up; what is up to date is not done again.
+#
+#   make run     start edged on the built-in demo site       make bench   edged beside HAProxy and nginx, then each room
+#   make test    build, also with checks on, and test all    make fuzz    hostile bytes for the parsers (SECONDS=600 each)
+#   make lint    ruff, mypy --strict, stubs                  make clean   remove what was built
+#
+# ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
+
+PYTHON ?= $(shell .ci/machine python)
+JOBS ?= $(shell nproc)
+SECONDS ?= 600
+ARGS ?=
+
+BIN := .venv/bin
+SETUP := $(BIN)/python setup.py -q
+PYTEST := PYTHONSAFEPATH=1 $(BIN)/pytest
+STAMPS := .venv/stamps
+CYTHON := $(shell find edged -name '*.pyx' -o -name '*.pxd' 2>/dev/null) setup.py
+DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
+CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
+TOOLS := build/bench/loadgen build/bench/backend
+
+.PHONY: run test bench fuzz lint clean build tools
+.DELETE_ON_ERROR:
+
+run: $(STAMPS)/built
+	@exec $(BIN)/edged demo $(ARGS)
+
+build: $(STAMPS)/built
+
+test: $(STAMPS)/machine-test $(STAMPS)/doors build/checked/.stamp short-fuzz
+	$(PYTEST) tests --ignore=tests/scenarios --ignore=tests/workshop $(ARGS)
+	PYTHONPATH=build/checked $(PYTEST) tests $(ARGS)
+
+bench: $(STAMPS)/machine-test $(STAMPS)/dev $(STAMPS)/built tools
+	$(BIN)/python -m bench.loads.run $(ARGS)
+	$(if $(ARGS),,$(PYTEST) bench --benchmark-only --benchmark-columns=min,median,ops --benchmark-sort=name)
+
+fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
+
+.PHONY: short-fuzz
+short-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
+	$(BIN)/python tests/fuzz/run.py --seconds 10
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@missing=$$(find edged/_fast -name '*.pyx' | sed 's/x$$/i/' | xargs ls -d 2>&1 >/dev/null); \
+	    test -z "$$missing" || { echo "every room of _fast has a stub (.pyi):"; echo "$$missing"; exit 1; }
+
+tools: $(TOOLS)
+
+build/bench/%: bench/tools/%.c $(wildcard bench/tools/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
+
+clean:
+	rm -rf build dist .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .benchmarks
+	find edged tests/doors -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up ---
+
+$(STAMPS)/machine-%: .ci/machine
+	@.ci/machine $*
+	@mkdir -p $(@D) && touch $@
+
+.venv/bin/python:
+	@.ci/machine build
+	$(PYTHON) -m venv .venv
+
+$(STAMPS)/run: .venv/bin/python pyproject.toml
+	@mkdir -p $(@D)
+	$(BIN)/pip install -q --disable-pip-version-check 'cython>=3.1,<4' 'setuptools>=77' wheel
+	EDGED_ROOMS=none $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run
+	EDGED_ROOMS=none $(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(STAMPS)/built: $(STAMPS)/run $(CYTHON)
+	@echo "building the engine ..."
+	$(SETUP) build_ext --inplace -j $(JOBS)
+	@touch $@
+
+$(STAMPS)/doors: $(STAMPS)/dev $(STAMPS)/built $(DOORS)
+	EDGED_DOORS=1 $(SETUP) build_ext --inplace -j $(JOBS)
+	@touch $@
+
+build/checked/.stamp: $(STAMPS)/dev $(CHECKED)
+	EDGED_CHECKED=1 EDGED_DOORS=1 $(SETUP) build --build-lib build/checked --build-temp build/temp-checked -j $(JOBS)
+	@touch $@
