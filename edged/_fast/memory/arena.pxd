@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     ARENA_LAYOUT = 1             # raised with every change of a struct below
     LISTENERS_MOST = 256
+    STRIPES_MOST = 64
 
 cdef enum StandingWord:
     STANDING_UP = 0              # also: nobody checks it
@@ -41,7 +42,7 @@ cdef struct Cell:                # 192 bytes; how one worker sees one endpoint (
     uint32_t npos                # balance: see http-edge-behaviour.md 12.1
     uint32_t rw
     uint64_t turn                # balance: scratch of leastconn's rotation and others
-    uint64_t reserved[3]
+    uint64_t reserved[4]
 
 cdef struct ListenerCell:        # 64 bytes
     int64_t current              # gauge: open client connections
@@ -71,13 +72,32 @@ cdef struct Tally:               # of one worker as a whole; 64-bit words only
     uint64_t turns               # of the loop; rises while the engine lives
     uint64_t reserved[9]
 
+cdef struct ArenaHeader:
+    uint64_t shape               # tag, layout, stripes and slots in one word, so that formatting is one compare-and-swap
+    uint32_t stripes_in_use
+    uint32_t slots_high          # highest slot ever claimed, plus one: no scan goes further, pages behind it stay untouched
+    uint64_t pad[6]
+    uint64_t epoch               # rises with each change of any standing; on a cache line of its own
+
 cdef class Arena:
     cdef char* at                # the mapping; unmapped in __dealloc__
+    cdef int fd                  # ours; closed in __dealloc__
+    cdef ArenaHeader* header
     cdef readonly size_t bytes
     cdef readonly uint32_t slots
     cdef readonly uint32_t stripes
-    cdef Standing* standings     # slots of them
+    cdef Standing* standings     # slots of them; slot 0 is never claimed
+    cdef size_t stripe_bytes
+    cdef char* first_stripe
+    cdef dict slot_of            # key -> slot, for the one process that claims slots (control); None until the first claim
+    cdef object free             # a deque of slots to claim again, the one freed longest ago first
     cdef Tally* tally(self, uint32_t stripe) noexcept nogil
     cdef ListenerCell* listener(self, uint32_t stripe, uint32_t number) noexcept nogil
     cdef Cell* cells(self, uint32_t stripe) noexcept nogil           # slots of them
     cdef uint32_t stripes_in_use(self) noexcept nogil                # highest stripe ever opened by a worker, plus one
+    cdef int need_stripe(self, uint32_t stripe) except -1            # IndexError if there is none such
+    cdef int need_slot(self, uint32_t slot) except -1
+    cdef int recover_slots(self) except -1
+    cdef void reset_cells(self, Cell* cells, size_t at, size_t until) noexcept nogil
+    cdef void forget_counts(self, uint32_t slot) noexcept nogil
+    cdef void tell_change(self, Standing* s) noexcept nogil
