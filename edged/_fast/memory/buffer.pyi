@@ -1,0 +1,1 @@
+"""Blocks and stocks: nothing of it is reached from Python."""

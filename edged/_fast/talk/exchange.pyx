@@ -1,0 +1,551 @@
+"""One request, the story in one place: look up, choose, edit, dial, retry, relay, end. See exchange.pxd."""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from edged._fast.base.status cimport DONE
+from edged._fast.base.view cimport View, check, likely, unlikely, view
+from edged._fast.memory.buffer cimport (
+    buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take,
+)
+from edged._fast.parse.head cimport (
+    HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_UPGRADE, Head, VERB_CONNECT, VERB_DELETE, VERB_GET, VERB_HEAD,
+    VERB_OPTIONS, VERB_PUT, VERB_TRACE, head_request,
+)
+from edged._fast.parse.proxyline cimport PROXY_LINE_MOST, proxyline_write
+from edged._fast.route.balance cimport Asked, Choice, balance_choose
+from edged._fast.route.edit cimport EDIT_UPGRADE, edit_cookie, edit_request
+from edged._fast.route.reply cimport reply_redirect, reply_wants_json
+from edged._fast.route.table cimport (
+    BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC_RR, Found, RECIPE_PLAIN, table_backend, table_find,
+    table_of_listener, table_text,
+)
+from edged._fast.talk.address cimport address_text
+from edged._fast.talk.answer cimport answer_head
+from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, leave_endpoint, take_head
+from edged._fast.talk.flow cimport (
+    FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
+)
+from edged._fast.talk.wants cimport (
+    DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, RAW_ENDLESS,
+    REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_QUEUE,
+)
+
+cdef enum:
+    PAUSE_MOST_MS = 1000         # before the same endpoint is dialled again
+    LOGGED_TARGET_MOST = 1024
+
+
+# --- begin and close -------------------------------------------------------------------------------------------------
+
+cdef Exchange* exchange_open(Shared* s, Client* client, Port* front, void* owner) noexcept nogil:
+    cdef Exchange* x = <Exchange*>stock_take(&s.exchanges)
+    if unlikely(x == NULL):
+        return NULL
+    x.deadline.kind = DEADLINE_EXCHANGE
+    x.client = client
+    x.front = front
+    x.owner = owner
+    x.cause = c"-"
+    x.state = c"-"
+    x.cookie_in = c"-"
+    x.cookie_out = c"-"
+    x.minor = 1
+    x.asking.done = True
+    x.answering.done = False
+    x.began_ms = s.now_ms
+    x.began_us = s.wall_us
+    x.moved_ms = s.now_ms
+    x.sent_before = front.sent
+    x.received_before = front.received
+    if client.requests == 0:
+        x.flags = X_FIRST
+    client.requests += 1
+    s.tally.exchanges += 1
+    return x
+
+
+cdef void exchange_close(Shared* s, Exchange* x) noexcept nogil:
+    check(x.phase == PHASE_END and x.deadline.next == NULL and not x.flags & X_QUEUED)
+    leave_endpoint(s, x)
+    if x.backend != NULL:
+        s.bench.cells[x.backend.slot].served -= 1
+    if x.table != NULL:
+        x.table.holders -= 1
+    if x.flags & X_TUNNEL:
+        s.tally.tunnels -= 1
+    x.front.raw_from = NULL
+    x.front.raw_left = 0
+    free(x.line)
+    s.tally.exchanges -= 1
+    stock_give(&s.exchanges, x)
+
+
+cdef void remember_line(Shared* s, Exchange* x, const Head* head) noexcept nogil:
+    """The access line is written when these bytes are long gone."""
+    cdef size_t n = min(head.target.n, <size_t>LOGGED_TARGET_MOST)
+    cdef char* at
+    if not s.remember_lines:
+        return
+    at = <char*>malloc(head.method.n + n + head.authority.n + 1)
+    if at == NULL:
+        return
+    x.line = at
+    memcpy(at, head.method.at, head.method.n)
+    x.method = view(at, head.method.n)
+    at += head.method.n
+    memcpy(at, head.target.at, n)
+    x.target = view(at, n)
+    at += n
+    if head.authority.n:
+        memcpy(at, head.authority.at, head.authority.n)
+    x.host = view(at, head.authority.n)
+
+
+cdef void hold_table(Shared* s, Exchange* x) noexcept nogil:
+    x.table = s.table
+    x.table.holders += 1
+
+
+cdef void note_request(Shared* s, Exchange* x, const Head* head) noexcept nogil:
+    """What is known from the head alone."""
+    x.head_size = head.size
+    x.head_ms = s.now_ms
+    x.verb = head.verb
+    x.minor = head.minor
+    if head.verb == VERB_HEAD:
+        x.flags |= X_HEAD
+    if head.verb in (VERB_GET, VERB_HEAD, VERB_OPTIONS, VERB_PUT, VERB_DELETE):
+        x.flags |= X_IDEMPOTENT
+    if head.flags & HEAD_UPGRADE:
+        x.flags |= X_UPGRADE
+    if not head.flags & HEAD_CLOSE and (head.minor >= 1 or head.flags & HEAD_KEEP_ALIVE):
+        x.flags |= X_CLIENT_STAYS
+    if head.flags & HEAD_CHUNKED:
+        flow_open(&x.asking, FLOW_CHUNKED, 0)
+    elif head.flags & HEAD_LENGTH:
+        flow_open(&x.asking, FLOW_LENGTH, head.length)
+    else:
+        flow_open(&x.asking, FLOW_NONE, 0)
+    x.client.listener.cell.requests += 1
+    s.tally.requests += 1
+    remember_line(s, x, head)
+
+
+cdef uint32_t refuse(Shared* s, Exchange* x, uint16_t status, const char* detail, char cause, char state) noexcept nogil:
+    """end_refuse for a request whose head is still in Shared.head: only then is it known which form the client prefers."""
+    if s.head_of == x and reply_wants_json(s.head):
+        x.flags |= X_JSON
+    return end_refuse(s, x, status, detail, cause, state)
+
+
+cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
+    """302 to https (openshift-routes.md 6.4); an absolute-form target is given by its path and query (19.4)."""
+    cdef Head* head = s.head
+    cdef View target = head.target
+    cdef uint32_t flags = 0
+    cdef size_t n
+    if head.path.n:
+        target = view(head.path.at, <size_t>(head.target.at + head.target.n - head.path.at))
+    if not buffer_hold(&x.front.tx, &s.blocks):
+        return end_cut(s, x, c"R", c"R")
+    if not x.flags & X_CLIENT_STAYS or not x.asking.done:
+        flags = 1                                # REPLY_CLOSE
+        x.flags &= ~<uint32_t>X_CLIENT_STAYS
+    elif x.minor == 0:
+        flags = 8                                # REPLY_KEEP_ALIVE
+    n = reply_redirect(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), head.authority, target, flags)
+    if n == 0:
+        return refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
+    x.front.tx.tail += <uint32_t>n
+    x.status = 302
+    s.tally.answered_here += 1
+    end_done(s, x)
+    x.cause = c"L"
+    x.state = c"R"
+    return WANT_END
+
+
+cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil:
+    cdef Head* head = s.head
+    cdef Found found
+    cdef uint64_t most
+    s.head_of = x
+    note_request(s, x, head)
+    if head.verb == VERB_CONNECT or head.verb == VERB_TRACE:
+        return refuse(s, x, 405, b"this method is not forwarded", c"P", c"R")
+    if s.table == NULL:
+        return refuse(s, x, 503, b"no routes yet", c"S", c"C")
+    hold_table(s, x)
+    found = table_find(x.table, head.authority, head.path, RECIPE_PLAIN)
+    if unlikely(found.redirect):
+        return redirect(s, x)
+    if unlikely(found.recipe == NULL):
+        return refuse(s, x, 404 if s.no_route_status else 503, b"no route", c"S", c"C")
+    x.recipe = found.recipe
+    x.backend = table_backend(x.table, x.recipe)
+    s.bench.cells[x.backend.slot].served += 1
+    most = x.recipe.max_body_bytes if x.recipe.max_body_bytes else s.max_body_bytes
+    if unlikely(most) and not x.asking.done:
+        if x.asking.kind == FLOW_LENGTH and x.asking.left > most:
+            return refuse(s, x, 413, b"the body is too large", c"P", c"R")
+        x.asking.most = most
+    return choose(s, x)
+
+
+cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x) noexcept nogil:
+    x.flags |= X_TCP | X_IDEMPOTENT
+    flow_open(&x.asking, FLOW_TO_EOF, 0)
+    flow_open(&x.answering, FLOW_TO_EOF, 0)
+    x.head_ms = s.now_ms
+    s.tally.requests += 1
+    if s.table == NULL:
+        return end_cut(s, x, c"S", c"C")
+    hold_table(s, x)
+    x.recipe = table_of_listener(x.table, x.client.listener.number)
+    if x.recipe == NULL:
+        return end_cut(s, x, c"S", c"C")
+    x.backend = table_backend(x.table, x.recipe)
+    s.bench.cells[x.backend.slot].served += 1
+    return choose(s, x)
+
+
+# --- an endpoint -----------------------------------------------------------------------------------------------------
+
+cdef bint read_head_again(Shared* s, Exchange* x) noexcept nogil:
+    """Shared.head as it was when the exchange began; the head still stands in front.rx."""
+    if x.flags & X_TCP or s.head_of == x:
+        return True
+    if x.head_size == 0 or head_request(s.head, buffer_view(&x.front.rx), 0, &s.limits) != DONE:
+        return False
+    s.head_of = x
+    return True
+
+
+cdef uint32_t choose(Shared* s, Exchange* x, const Endpoint* avoid=NULL) noexcept nogil:
+    """An endpoint, a place in a queue, or 503."""
+    cdef Asked asked
+    cdef Choice choice
+    asked.head = NULL
+    asked.cookie = view(NULL, 0)
+    asked.source = x.client.peer
+    asked.avoid = avoid
+    if not x.flags & X_TCP and read_head_again(s, x):
+        asked.head = s.head
+        if x.recipe.cookie_name.n and avoid == NULL:
+            asked.cookie = edit_cookie(s.head, table_text(x.table, x.recipe.cookie_name))
+            x.cookie_in = c"I" if asked.cookie.n else c"N"
+    choice = balance_choose(&s.bench, x.table, x.backend, &asked)
+    if choice.by_cookie:
+        x.flags |= X_BY_COOKIE
+        x.cookie_in = c"V"
+    else:
+        x.flags &= ~<uint32_t>X_BY_COOKIE
+    if choice.endpoint == NULL:
+        if not choice.full:
+            return refuse(s, x, 503, b"no endpoint is available", c"S", c"C")
+        if x.phase != PHASE_QUEUE:
+            return wait_in_queue(s, x, choice.bound)
+        return WANT_NOTHING
+    x.endpoint = choice.endpoint
+    x.placed_ms = s.now_ms
+    s.bench.cells[x.endpoint.slot].served += 1
+    s.bench.cells[x.endpoint.slot].sessions += 1
+    x.flags |= X_COUNTED
+    x.phase = PHASE_DIAL
+    return WANT_DIAL
+
+
+cdef uint32_t wait_in_queue(Shared* s, Exchange* x, const Endpoint* bound) noexcept nogil:
+    cdef int32_t wait = x.backend.queue_ms if x.backend.queue_ms >= 0 else s.times.queue_ms
+    if bound != NULL and x.backend.maxqueue and s.bench.cells[bound.slot].queued >= x.backend.maxqueue:
+        return refuse(s, x, 503, b"too many wait for this endpoint", c"S", c"Q")
+    x.bound = bound
+    x.phase = PHASE_QUEUE
+    x.ahead_backend = <uint32_t>s.bench.cells[x.backend.slot].queued
+    if bound != NULL:
+        x.ahead_endpoint = <uint32_t>s.bench.cells[bound.slot].queued
+    x.deadline.due_ms = s.now_ms + wait if wait else 0
+    return WANT_QUEUE
+
+
+cdef uint32_t exchange_place(Shared* s, Exchange* x) noexcept nogil:
+    check(x.phase == PHASE_QUEUE)
+    return choose(s, x)
+
+
+cdef bint exchange_may_reuse(const Shared* s, const Exchange* x) noexcept nogil:
+    """option http-reuse (http-edge-behaviour.md 5). What can be repeated may take any idle channel: should that one turn out to be
+    closed, the request goes out again on a fresh one (18.7), so `safe` need not spare it to first requests."""
+    if x.flags & (X_FRESH | X_TCP) or x.backend.send_proxy or s.reuse == REUSE_NEVER:
+        return False
+    if s.reuse == REUSE_ALWAYS or not x.flags & X_FIRST:
+        return True
+    return x.flags & X_IDEMPOTENT and x.asking.done
+
+
+cdef bint compose(Shared* s, Exchange* x) noexcept nogil:
+    """What the endpoint is to read first, in back.tx: the PROXY header, then the request's head."""
+    cdef Port* back = x.back
+    cdef uint32_t flags = EDIT_UPGRADE if x.flags & X_UPGRADE else 0
+    cdef size_t n
+    if not buffer_hold(&back.tx, &s.blocks):
+        return False
+    if x.backend.send_proxy and not back.flags & PORT_REUSED:
+        back.tx.tail += <uint32_t>proxyline_write(back.tx.at + back.tx.tail, x.backend.send_proxy, &x.client.peer, &x.client.local)
+        x.flags |= X_PRIVATE
+    if x.flags & X_TCP:
+        return True
+    if not read_head_again(s, x):
+        return False
+    if s.peer_of != x.client:
+        address_text(&s.peer, x.client)
+        s.peer_of = x.client
+    n = edit_request(back.tx.at + back.tx.tail, buffer_room(&back.tx, &s.blocks), s.head, x.table, x.recipe, &s.peer, flags)
+    back.tx.tail += <uint32_t>n
+    return n > 0
+
+
+cdef uint32_t exchange_dialled(Shared* s, Exchange* x, Port* back) noexcept nogil:
+    x.back = back
+    if back.flags & PORT_REUSED:
+        s.bench.cells[x.endpoint.slot].reused += 1
+    else:
+        s.bench.cells[x.endpoint.slot].connects += 1
+    if unlikely(not compose(s, x)):
+        return end_refuse(s, x, 431, b"the head does not fit with what is added to it", c"P", c"R")
+    if back.flags & PORT_CONNECTING:
+        x.phase = PHASE_DIAL
+        x.deadline.due_ms = deadline(s, x.backend.connect_ms, s.times.connect_ms, s.now_ms)
+        return WANT_NOTHING
+    return exchange_connected(s, x)
+
+
+cdef uint32_t exchange_connected(Shared* s, Exchange* x) noexcept nogil:
+    x.connected_ms = s.now_ms
+    x.moved_ms = s.now_ms
+    if x.flags & X_TCP:
+        x.phase = PHASE_TUNNEL
+        x.flags |= X_TUNNEL
+        s.tally.tunnels += 1
+    else:
+        x.phase = PHASE_ASK
+        x.flags |= X_BACK_STAYS
+        if not x.asking.done:
+            take_head(x)                         # its body moves on from behind it, so it cannot be repeated
+    return exchange_step(s, x)
+
+
+cdef bint moves_on(const Exchange* x) noexcept nogil:
+    """option redispatch (http-edge-behaviour.md 6): does this retry go to another endpoint?"""
+    cdef const Backend* backend = x.backend
+    if backend.n_active > 1 and not x.flags & X_BY_COOKIE and backend.algorithm in (
+            BALANCE_ROUNDROBIN, BALANCE_STATIC_RR, BALANCE_LEASTCONN, BALANCE_RANDOM):
+        return True
+    if backend.redispatch < 0:
+        return x.retries == backend.retries
+    return backend.redispatch > 0 and x.retries % backend.redispatch == 0
+
+
+cdef uint32_t exchange_dial_failed(Shared* s, Exchange* x, bint timed_out) noexcept nogil:
+    cdef const Endpoint* failed = x.endpoint
+    cdef int32_t pause = x.backend.connect_ms if x.backend.connect_ms >= 0 else s.times.connect_ms
+    x.back = NULL
+    s.bench.cells[failed.slot].connect_errors += 1
+    if x.retries >= x.backend.retries:
+        return end_refuse(s, x, 503, b"the endpoint cannot be reached", c"s" if timed_out else c"S", c"C")
+    x.retries += 1
+    if moves_on(x):
+        leave_endpoint(s, x)
+        s.bench.cells[failed.slot].redispatches += 1
+        x.flags |= X_REDISPATCHED
+        return choose(s, x, failed)
+    s.bench.cells[failed.slot].retries += 1
+    if timed_out:
+        return WANT_DIAL                         # a timeout has been pause enough
+    x.phase = PHASE_PAUSE
+    x.deadline.due_ms = s.now_ms + (min(pause, PAUSE_MOST_MS) if pause else PAUSE_MOST_MS)
+    return WANT_NOTHING
+
+
+# --- the conversation itself -----------------------------------------------------------------------------------------
+
+cdef inline int64_t deadline(const Shared* s, int32_t own_ms, int32_t default_ms, int64_t since_ms) noexcept nogil:
+    cdef int32_t ms = own_ms if own_ms >= 0 else default_ms
+    return since_ms + ms if ms else 0
+
+
+cdef uint32_t back_failed(Shared* s, Exchange* x) noexcept nogil:
+    """The endpoint closed or reset before a complete head of an answer."""
+    cdef bint nothing_came = buffer_n(&x.back.rx) == 0 and not x.flags & X_ANSWER_BEGUN
+    if x.back.flags & PORT_REUSED and nothing_came:
+        if x.flags & X_IDEMPOTENT and x.head_size and not x.flags & X_REPLAYED:
+            x.flags |= X_REPLAYED | X_FRESH
+            x.asked_ms = 0
+            x.phase = PHASE_DIAL
+            return WANT_DROP | WANT_DIAL
+        if not x.flags & X_FIRST:
+            x.flags |= X_SILENT                  # the client knows: it repeats what it sent on a kept connection
+            return end_cut(s, x, c"S", c"H")
+    s.bench.cells[x.endpoint.slot].response_errors += 1
+    return end_refuse(s, x, 502, b"the endpoint closed before it answered" if nothing_came else b"the endpoint's answer is incomplete",
+                      c"S", c"H")
+
+
+cdef uint32_t step_asking(Shared* s, Exchange* x) noexcept nogil:
+    """The request's body on its way to the endpoint."""
+    cdef int state = flow_step(&x.asking, x.front, x.back, &s.blocks)
+    if state == FLOW_BAD:
+        if x.asking.most and x.asking.total > x.asking.most:
+            return end_refuse(s, x, 413, b"the body is too large", c"P", c"R")
+        return end_refuse(s, x, 400, b"the body's framing is broken", c"P", c"R")
+    if state == FLOW_CUT:
+        s.bench.cells[x.endpoint.slot].client_aborts += 1
+        return end_refuse(s, x, 400, b"the body is incomplete", c"C", c"D" if x.flags & X_ANSWER_BEGUN else c"H")
+    return WANT_NOTHING
+
+
+cdef uint32_t step_ask(Shared* s, Exchange* x) noexcept nogil:
+    cdef uint32_t wants
+    if not x.asking.done and not x.back.flags & PORT_BROKEN:
+        wants = step_asking(s, x)
+        if wants:
+            return wants
+    if x.asking.done and x.asked_ms == 0 and buffer_n(&x.back.tx) == 0 and x.back.raw_left == 0:
+        x.asked_ms = s.now_ms
+        x.moved_ms = s.now_ms
+        if not x.back.flags & PORT_REUSED:
+            take_head(x)                         # a fresh connection that has it all: no reason to repeat it any more
+    if s.abort_on_close and x.front.flags & PORT_EOF and x.asking.done:
+        return end_refuse(s, x, 400, b"the client left", c"C", c"H")
+    x.back.flags |= PORT_READ
+    if buffer_n(&x.back.rx):
+        wants = answer_head(s, x)
+        if wants or x.phase != PHASE_ASK:
+            return wants
+    if x.back.flags & (PORT_EOF | PORT_BROKEN):
+        return back_failed(s, x)
+    return WANT_NOTHING
+
+
+cdef uint32_t step_answer(Shared* s, Exchange* x) noexcept nogil:
+    cdef uint32_t wants
+    cdef int state
+    if not x.asking.done and not x.back.flags & (PORT_BROKEN | PORT_EOF):
+        wants = step_asking(s, x)
+        if wants:
+            return wants
+    state = flow_step(&x.answering, x.back, x.front, &s.blocks)
+    if state == FLOW_GOING:
+        return WANT_NOTHING
+    if state == FLOW_DONE:
+        if buffer_n(&x.front.tx):
+            return WANT_NOTHING
+        if buffer_n(&x.back.rx) or x.back.raw_left or buffer_n(&x.back.tx):
+            x.flags &= ~<uint32_t>X_BACK_STAYS   # bytes that nobody announced must never reach another client
+        return end_done(s, x)
+    s.bench.cells[x.endpoint.slot].response_errors += 1
+    return end_cut(s, x, c"S", c"D")
+
+
+cdef void half_close(Port* source, Port* to, Flow* flow) noexcept nogil:
+    """`source` has ended and all of it is out: end the same direction behind us."""
+    if flow.done and not to.flags & (PORT_SHUT | PORT_SHUT_ASKED):
+        to.flags |= PORT_SHUT_ASKED
+
+
+cdef uint32_t step_tunnel(Shared* s, Exchange* x) noexcept nogil:
+    flow_step(&x.asking, x.front, x.back, &s.blocks)
+    flow_step(&x.answering, x.back, x.front, &s.blocks)
+    if x.back.flags & PORT_BROKEN:
+        if buffer_n(&x.front.tx) == 0 and (buffer_n(&x.back.rx) == 0 or x.front.flags & PORT_SHUT):
+            return end_cut(s, x, c"S", c"D")
+        return WANT_NOTHING
+    half_close(x.front, x.back, &x.asking)
+    half_close(x.back, x.front, &x.answering)
+    if x.asking.done and x.answering.done and x.front.flags & PORT_SHUT and x.back.flags & PORT_SHUT:
+        return end_done(s, x)
+    return WANT_NOTHING
+
+
+cdef uint32_t client_broke(Shared* s, Exchange* x) noexcept nogil:
+    if x.endpoint != NULL:
+        s.bench.cells[x.endpoint.slot].client_aborts += 1
+    if x.phase == PHASE_QUEUE:
+        return end_cut(s, x, c"C", c"Q")
+    if x.phase == PHASE_DIAL or x.phase == PHASE_PAUSE:
+        return end_cut(s, x, c"C", c"C")
+    if x.phase == PHASE_ASK:
+        return end_cut(s, x, c"C", c"H")
+    return end_cut(s, x, c"C", c"D")
+
+
+cdef void set_deadline(Shared* s, Exchange* x) noexcept nogil:
+    """Inactivity of whoever has to act next (http-edge-behaviour.md 7: time the slow side)."""
+    cdef uint64_t mark = x.front.sent + x.front.received + x.back.sent + x.back.received
+    cdef int64_t due
+    cdef const Backend* b = x.backend
+    if mark != x.moved_mark:
+        x.moved_mark = mark
+        x.moved_ms = s.now_ms
+    if x.phase == PHASE_TUNNEL:
+        due = deadline(s, b.tunnel_ms, s.times.tunnel_ms, x.moved_ms)
+        if x.asking.done:
+            due = deadline(s, b.client_fin_ms, s.times.client_fin_ms, x.moved_ms) or due
+        elif x.answering.done:
+            due = deadline(s, b.server_fin_ms, s.times.server_fin_ms, x.moved_ms) or due
+    elif waits_for_client(x):
+        due = deadline(s, b.client_ms, s.times.client_ms, x.moved_ms)
+    else:
+        due = deadline(s, b.server_ms, s.times.server_ms, x.moved_ms)
+    x.deadline.due_ms = due
+
+
+cdef bint waits_for_client(const Exchange* x) noexcept nogil:
+    """To send its body, or to take the answer."""
+    if x.phase == PHASE_ASK:
+        return not x.asking.done and buffer_n(&x.back.tx) == 0 and buffer_n(&x.front.rx) == 0 and x.back.in_pipe == 0
+    return buffer_n(&x.front.tx) > 0 or x.front.in_pipe > 0 or (x.front.raw_left > 0 and buffer_n(&x.back.rx) > 0)
+
+
+cdef uint32_t exchange_step(Shared* s, Exchange* x) noexcept nogil:
+    cdef uint32_t wants
+    if x.phase == PHASE_END:
+        return WANT_NOTHING
+    if unlikely(x.front.flags & PORT_BROKEN):
+        return client_broke(s, x)
+    if x.phase < PHASE_ASK:
+        if s.abort_on_close and x.front.flags & PORT_EOF and not x.flags & X_TCP:
+            return client_broke(s, x)
+        return WANT_NOTHING
+    x.front.flags &= ~<uint32_t>PORT_READ
+    x.back.flags &= ~<uint32_t>PORT_READ
+    wants = WANT_NOTHING
+    if x.phase == PHASE_ASK:
+        wants = step_ask(s, x)
+    if wants == WANT_NOTHING and x.phase == PHASE_ANSWER:
+        wants = step_answer(s, x)
+    if wants == WANT_NOTHING and x.phase == PHASE_TUNNEL:
+        wants = step_tunnel(s, x)
+    if wants == WANT_NOTHING:
+        set_deadline(s, x)
+    return wants
+
+
+cdef uint32_t exchange_timeout(Shared* s, Exchange* x) noexcept nogil:
+    """Its deadline has passed. In PHASE_DIAL the engine closes the half-open channel and calls exchange_dial_failed instead."""
+    if x.phase == PHASE_PAUSE:
+        x.phase = PHASE_DIAL
+        return WANT_DIAL
+    if x.phase == PHASE_QUEUE:
+        return end_refuse(s, x, 503, b"no place became free in time", c"s", c"Q")
+    if x.phase == PHASE_TUNNEL:
+        return end_cut(s, x, c"c" if x.asking.done or not x.answering.done else c"s", c"D")
+    if waits_for_client(x):
+        if x.phase == PHASE_ASK:
+            return end_refuse(s, x, 408, b"the body did not arrive in time", c"c", c"H")
+        return end_cut(s, x, c"c", c"D")
+    s.bench.cells[x.endpoint.slot].response_errors += 1
+    if x.phase == PHASE_ASK:
+        return end_refuse(s, x, 504, b"the endpoint did not answer in time", c"s", c"H")
+    return end_cut(s, x, c"s", c"D")

@@ -1,0 +1,37 @@
+# The client's side of an HTTP/1 or TCP connection: PROXY header, heads one after another, keep-alive, and an orderly end.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from edged._fast.talk.exchange cimport Exchange
+from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
+
+cdef enum FrontState:
+    FRONT_PROXY = 0              # waits for a PROXY header
+    FRONT_IDLE = 1               # no byte of a request yet
+    FRONT_HEAD = 2
+    FRONT_EXCHANGE = 3
+    FRONT_LINGER = 4             # all is said: our direction is ended, what still comes is thrown away
+    FRONT_CLOSED = 5
+
+cdef enum FrontWant:             # what the functions below answer
+    FRONT_WAIT = 0
+    FRONT_BEGUN = 1              # Front.exchange has begun; Front.wants are its wants
+    FRONT_CLOSE = 2
+    FRONT_RESET = 3
+
+cdef struct Front:
+    Deadline deadline
+    Client client
+    Port* port
+    Exchange* exchange
+    int64_t began_ms             # first byte of the head that is being read
+    int64_t began_us
+    uint32_t seen                # bytes of an incomplete head that have been looked at
+    uint32_t wants
+    uint8_t state                # a FrontState
+
+cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil      # NULL: no memory. Client.peer is the caller's to fill.
+cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil                         # bytes came, or an exchange has ended
+cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil
+cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil                        # the exchange got WANT_END; it still exists
+cdef void front_close(Shared* s, Front* f) noexcept nogil
+cdef bint front_trusts(const Listener* listener, const Client* client) noexcept nogil # is a PROXY header expected from this peer? (untrusted: False)

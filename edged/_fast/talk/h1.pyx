@@ -1,0 +1,262 @@
+"""The client's side of an HTTP/1 or TCP connection. See h1.pxd."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp
+
+from edged._fast.base.status cimport BAD, DONE, MORE, Status
+from edged._fast.base.view cimport check, likely, unlikely
+from edged._fast.memory.buffer cimport buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
+from edged._fast.parse.head cimport head_request
+from edged._fast.parse.proxyline cimport ProxyLine, proxyline_parse
+from edged._fast.talk.ending cimport end_cut, end_refuse
+from edged._fast.talk.exchange cimport (
+    X_ANSWER_BEGUN, X_CLIENT_STAYS, X_CUT, X_SILENT, X_TCP, exchange_begin, exchange_begin_tcp, exchange_open,
+)
+from edged._fast.talk.flow cimport FLOW_TO_EOF
+from edged._fast.talk.wants cimport (
+    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, DEADLINE_FRONT, MODE_TCP, Network, PORT_BROKEN, PORT_EOF,
+    PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, WANT_NOTHING,
+)
+
+cdef enum:
+    PROXY_V2_MOST = 4096         # high-availability.md D.3
+
+
+cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil:
+    cdef Front* f = <Front*>stock_take(&s.fronts)
+    if f == NULL:
+        return NULL
+    f.deadline.kind = DEADLINE_FRONT
+    f.client.listener = listener
+    f.client.accepted_ms = s.now_ms
+    f.client.accepted_us = s.wall_us
+    f.port = port
+    f.state = FRONT_IDLE
+    port.flags |= PORT_READ
+    listener.holders += 1
+    listener.cell.current += 1
+    listener.cell.accepted += 1
+    return f
+
+
+cdef void front_close(Shared* s, Front* f) noexcept nogil:
+    check(f.exchange == NULL and f.deadline.next == NULL)
+    if s.peer_of == &f.client:
+        s.peer_of = NULL
+    f.client.listener.cell.bytes_in += f.port.received
+    f.client.listener.cell.bytes_out += f.port.sent
+    f.client.listener.cell.current -= 1
+    f.client.listener.holders -= 1
+    stock_give(&s.fronts, f)
+
+
+cdef bint front_trusts(const Listener* listener, const Client* client) noexcept nogil:
+    cdef uint32_t i
+    cdef const Network* net
+    cdef uint8_t whole, rest, mask
+    if listener.n_trusted == 0:
+        return True
+    for i in range(listener.n_trusted):
+        net = &listener.trusted[i]
+        if net.family != client.peer.family:
+            continue
+        whole = net.bits // 8
+        rest = net.bits % 8
+        mask = <uint8_t>(0xff << (8 - rest))
+        if memcmp(net.at, client.peer.at, whole) == 0 and (rest == 0 or net.at[whole] & mask == client.peer.at[whole] & mask):
+            return True
+    return False
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+cdef void set_deadline(Shared* s, Front* f) noexcept nogil:
+    cdef int32_t ms = s.times.http_request_ms
+    cdef int64_t since = f.began_ms
+    if f.state == FRONT_PROXY:
+        ms = s.times.proxy_header_ms
+        since = f.client.accepted_ms
+    elif f.state == FRONT_IDLE:
+        since = f.client.accepted_ms
+        if f.client.requests:
+            since = s.now_ms
+            ms = s.times.http_keep_alive_ms or ms
+        ms = ms or s.times.client_ms
+    elif f.state == FRONT_LINGER:
+        since = s.now_ms
+        ms = s.times.client_fin_ms or s.times.client_ms
+    f.deadline.due_ms = since + ms if ms else 0
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+cdef FrontWant read_proxy(Shared* s, Front* f) noexcept nogil:
+    cdef ProxyLine line
+    cdef Status status
+    if buffer_n(&f.port.rx) == 0:
+        status = MORE
+    else:
+        status = proxyline_parse(&line, buffer_view(&f.port.rx), PROXY_V2_MOST)
+    if status == BAD or (status == MORE and f.port.flags & PORT_EOF):
+        f.client.listener.cell.proxy_refused += 1
+        return FRONT_RESET
+    if status == MORE:
+        f.port.flags |= PORT_READ
+        return FRONT_WAIT
+    buffer_take(&f.port.rx, line.size)
+    if line.source.family:
+        f.client.peer = line.source
+        f.client.local = line.target
+        f.client.local_known = True
+    f.state = FRONT_IDLE
+    return step_idle(s, f)
+
+
+cdef FrontWant begun(Front* f, uint32_t wants) noexcept nogil:
+    f.wants = wants
+    f.state = FRONT_EXCHANGE
+    return FRONT_BEGUN
+
+
+cdef FrontWant refuse(Shared* s, Front* f, uint16_t status, const char* detail, char cause, char state) noexcept nogil:
+    """An exchange that is nothing but its refusal, so that it is counted and logged like all others."""
+    f.exchange = exchange_open(s, &f.client, f.port, f)
+    if f.exchange == NULL:
+        return FRONT_CLOSE
+    f.exchange.began_ms = f.began_ms
+    f.exchange.began_us = f.began_us
+    f.exchange.received_before -= buffer_n(&f.port.rx)
+    f.client.listener.cell.bad_requests += 1
+    return begun(f, end_refuse(s, f.exchange, status, detail, cause, state))
+
+
+cdef FrontWant left_without_a_word(Shared* s, Front* f) noexcept nogil:
+    """A connection that never sent a byte: port scans and health checks of load balancers."""
+    if s.dont_log_null or s.ignore_probes or f.client.requests or not s.remember_lines:
+        return FRONT_CLOSE
+    f.exchange = exchange_open(s, &f.client, f.port, f)
+    if f.exchange == NULL:
+        return FRONT_CLOSE
+    f.exchange.began_ms = f.client.accepted_ms
+    f.exchange.began_us = f.client.accepted_us
+    f.exchange.status = 400
+    return begun(f, end_cut(s, f.exchange, c"C", c"R"))
+
+
+cdef void skip_empty_lines(Front* f) noexcept nogil:
+    """They do not begin a request (RFC 9112 section 2.2), so that no timer runs for them."""
+    cdef char byte
+    while buffer_n(&f.port.rx):
+        byte = f.port.rx.at[f.port.rx.head]
+        if byte != c"\r" and byte != c"\n":
+            return
+        buffer_take(&f.port.rx, 1)
+
+
+cdef FrontWant step_idle(Shared* s, Front* f) noexcept nogil:
+    cdef bint tcp = f.client.listener.mode == MODE_TCP
+    if tcp:
+        f.exchange = exchange_open(s, &f.client, f.port, f)
+        if f.exchange == NULL:
+            return FRONT_CLOSE
+        f.exchange.began_ms = f.client.accepted_ms
+        f.exchange.began_us = f.client.accepted_us
+        return begun(f, exchange_begin_tcp(s, f.exchange))
+    skip_empty_lines(f)
+    if buffer_n(&f.port.rx) == 0:
+        if f.port.flags & PORT_EOF:
+            return left_without_a_word(s, f)
+        if s.draining and f.client.requests:
+            return FRONT_CLOSE
+        f.port.flags |= PORT_READ
+        return FRONT_WAIT
+    f.state = FRONT_HEAD
+    f.seen = 0
+    f.began_ms = s.now_ms
+    f.began_us = s.wall_us
+    return step_head(s, f)
+
+
+cdef FrontWant step_head(Shared* s, Front* f) noexcept nogil:
+    cdef Status status
+    s.head_of = NULL
+    status = head_request(s.head, buffer_view(&f.port.rx), f.seen, &s.limits)
+    if unlikely(status == MORE):
+        if f.port.flags & PORT_EOF:
+            return refuse(s, f, 400, b"the request is incomplete", c"C", c"R")
+        if f.port.rx.head == 0 and buffer_room(&f.port.rx, &s.blocks) == 0:
+            return refuse(s, f, 431, b"the head is too large", c"P", c"R")
+        f.seen = buffer_n(&f.port.rx)
+        f.port.flags |= PORT_READ
+        return FRONT_WAIT
+    if unlikely(status == BAD):
+        return refuse(s, f, s.head.fault, s.head.why, c"P", c"R")
+    f.exchange = exchange_open(s, &f.client, f.port, f)
+    if f.exchange == NULL:
+        return FRONT_CLOSE
+    f.exchange.began_ms = f.began_ms
+    f.exchange.began_us = f.began_us
+    f.exchange.received_before -= buffer_n(&f.port.rx)
+    return begun(f, exchange_begin(s, f.exchange))
+
+
+cdef FrontWant step_linger(Front* f) noexcept nogil:
+    buffer_take(&f.port.rx, buffer_n(&f.port.rx))
+    if f.port.flags & PORT_EOF and f.port.flags & PORT_SHUT:
+        return FRONT_CLOSE
+    f.port.flags |= PORT_READ
+    return FRONT_WAIT
+
+
+cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil:
+    cdef FrontWant want
+    if f.state == FRONT_EXCHANGE or f.state == FRONT_CLOSED:
+        return FRONT_WAIT
+    if f.port.flags & PORT_BROKEN:
+        return FRONT_CLOSE
+    f.port.flags &= ~<uint32_t>PORT_READ
+    if f.state == FRONT_LINGER:
+        want = step_linger(f)
+    elif buffer_n(&f.port.tx):
+        return FRONT_WAIT                        # one answer after another
+    elif f.state == FRONT_PROXY:
+        want = read_proxy(s, f)
+    elif f.state == FRONT_IDLE:
+        want = step_idle(s, f)
+    else:
+        want = step_head(s, f)
+    if want == FRONT_WAIT and f.state != FRONT_LINGER:
+        set_deadline(s, f)
+    return want
+
+
+cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil:
+    if f.state == FRONT_PROXY:
+        f.client.listener.cell.proxy_refused += 1
+        return FRONT_RESET
+    if f.state == FRONT_HEAD:
+        return refuse(s, f, 408, b"the request did not arrive in time", c"c", c"R")
+    if f.state == FRONT_IDLE and f.client.requests == 0 and not s.ignore_probes:
+        f.began_ms = f.client.accepted_ms
+        f.began_us = f.client.accepted_us
+        return refuse(s, f, 408, b"no request arrived in time", c"c", c"R")
+    return FRONT_CLOSE
+
+
+cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil:
+    cdef uint32_t flags = f.exchange.flags
+    cdef bint endless = f.exchange.answering.kind == FLOW_TO_EOF
+    if flags & X_CLIENT_STAYS and not f.port.flags & PORT_BROKEN:
+        f.state = FRONT_IDLE
+        return FRONT_WAIT
+    if f.port.flags & PORT_BROKEN:
+        return FRONT_CLOSE
+    if flags & X_CUT:
+        # Where the end of the connection would be read as the end of the answer, it has to be a reset.
+        if flags & X_SILENT or not endless or not flags & (X_ANSWER_BEGUN | X_TCP):
+            return FRONT_CLOSE
+        return FRONT_RESET
+    f.state = FRONT_LINGER
+    f.port.flags |= PORT_SHUT_ASKED | PORT_READ
+    set_deadline(s, f)
+    return step_linger(f)
