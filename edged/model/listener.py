@@ -34,3 +34,5 @@ class Listener:
     keepalive: bool = False      # SO_KEEPALIVE
     nodelay: bool = True         # TCP_NODELAY
     v6only: bool = False
+    freebind: bool = False       # IP_FREEBIND: the address may come later
+    permissions: int = 0o660     # of a unix socket's file

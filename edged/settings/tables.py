@@ -1,0 +1,293 @@
+"""Every key of the settings file, declared once, table by table. Times are milliseconds once they are read."""
+
+import re
+from dataclasses import dataclass
+
+from edged.settings import units
+from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
+
+KIB, MIB = 1024, 1024 * 1024
+
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
+
+def _time(name: str) -> tuple[Env, ...]:
+    return (Env(name, units.clipped_time_ms),)
+
+
+def _truth(name: str) -> tuple[Env, ...]:
+    return (Env(name, units.truth),)
+
+
+def _text(name: str, *, fatal: bool = False) -> tuple[Env, ...]:
+    return (Env(name, str, fatal=fatal),)
+
+
+def _items(name: str) -> tuple[Env, ...]:
+    return (Env(name, units.items),)
+
+
+def _number(name: str) -> tuple[Env, ...]:
+    return (Env(name, units.whole_number),)
+
+
+def _seconds(text: str) -> int:
+    return units.whole_number(text) * 1000
+
+
+def _any_number(text: str) -> int:
+    """ROUTER_MAX_CONNECTIONS: what is no number means "no limit of its own" (openshift-routes.md 11.2)."""
+    try:
+        return units.whole_number(text)
+    except ValueError:
+        return 0
+
+
+def _syslog(text: str) -> str:
+    """ROUTER_SYSLOG_ADDRESS: a socket's path, or host[:port]."""
+    return f"syslog:{text}"
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.:\-]{1,64}", text, re.ASCII):
+        raise ValueError(f'"{text}" is no name: write 1 to 64 letters, digits and "_.:-"')
+    return text
+
+
+def _address(text: str) -> str:
+    return str(units.address(text))
+
+
+def _cookie(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9_-]+", text, re.ASCII):
+        raise ValueError(f'"{text}" is no cookie name: write letters, digits, "_" and "-"')
+    return text
+
+
+def _domain(text: str) -> str:
+    if len(text) > 253 or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text, re.ASCII) or re.fullmatch(r"[0-9.]+", text):
+        raise ValueError(f'"{text}" is no domain name in lower case')
+    return text
+
+
+def _target(text: str) -> str:
+    """Where access lines go; a syslog server gets its port."""
+    scheme, _, rest = text.partition(":")
+    if text in ("stderr", "off") or (scheme in ("file", "syslog") and rest.startswith("/")):
+        return text
+    if scheme == "syslog" and rest:
+        host, _, port = rest.rpartition(":") if re.search(r"(^[^:]+|\]):[0-9]+$", rest) else (rest, "", "514")
+        host = host.removeprefix("[").removesuffix("]")
+        if re.fullmatch(r"[A-Za-z0-9_.:\-]+", host, re.ASCII) and 0 < int(port) < 65536:
+            return f"syslog:[{host}]:{int(port)}" if ":" in host else f"syslog:{host}:{int(port)}"
+    raise ValueError(f'"{text}" is no target: write "stderr", "file:/path", "syslog:host:port", "syslog:/dev/log" or "off"')
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTable:
+    """An address to accept on. One [[listener]] each."""
+
+    address: str = key(
+        Text('"127.0.0.1:8080", "[::]:80", "unix:/path"; port 0 takes any free one', _address), "",
+        "Where to accept. Must be given.",
+    )
+    name: str = key(Text("letters, digits and _.:-", _name), "", "How logs call it. Default: the mode and port.")
+    mode: str = key(Choice("http", "https", "tcp"), "http", "What is spoken there.")
+    route: str = key(
+        Text('the name of a route, or "namespace/name"'), "",
+        "Which route takes all connections; for mode tcp only, where it must be given.",
+    )
+    accept_proxy: str = key(
+        Choice("off", "required", "trusted-only", also={True: "required", False: "off"}), "off",
+        "PROXY protocol, v1 or v2, from clients. required: whoever does not send it, or is not trusted, is cut off; trusted-only: "
+        "it is read from trusted addresses, others speak for themselves. The variable holds for modes http and https.",
+        _truth("ROUTER_USE_PROXY_PROTOCOL"),
+    )
+    trusted: tuple[str, ...] = key(Network(), (), "From whom PROXY headers are believed. Empty: from everybody.")
+    backlog: int = key(
+        Whole(1, 65535), 4096,
+        "Connections that may wait to be accepted, for each worker. The kernel's net.core.somaxconn caps it.",
+    )
+    defer_accept_ms: int = key(
+        Time(0, 3_600_000), 0,
+        "TCP_DEFER_ACCEPT: accept when the first bytes came, or after about this time, in whole seconds.",
+    )
+    keepalive: bool = key(Flag(), False, "SO_KEEPALIVE: let the kernel probe idle connections.")
+    nodelay: bool = key(Flag(), True, "TCP_NODELAY: send small answers at once.")
+    v6only: bool = key(Flag(), False, "IPV6_V6ONLY: [::] takes IPv6 alone.")
+    freebind: bool = key(Flag(), False, "IP_FREEBIND: bind although no interface has the address yet (a virtual IP that may come).")
+    permissions: int = key(Permissions(), 0o660, "Mode of a unix socket's file. Its group is that of [run].")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTable:
+    """The processes that carry traffic."""
+
+    count: int = key(Whole(0, 64), 0, "How many. 0: one for each core.", _number("ROUTER_THREADS"))
+    max_connections: int = key(
+        Whole(0, 10_000_000), 50_000,
+        "Client connections at once over all workers, shared equally; more wait unaccepted. 0: as many as descriptors allow.",
+        (Env("ROUTER_MAX_CONNECTIONS", _any_number),),
+    )
+    buffer_bytes: int = key(
+        Size(4 * KIB, MIB), 16 * KIB,
+        "A block of memory for one direction of a connection.", _number("ROUTER_BUF_SIZE"),
+    )
+    rewrite_bytes: int = key(
+        Size(0, 512 * KIB), KIB, "Room that is kept in a buffer for added headers: a head has at most buffer_bytes less this.",
+        _number("ROUTER_MAX_REWRITE_SIZE"),
+    )
+    max_header_bytes: int = key(Size(0, MIB), 0, "Longest head of a request or answer. 0: buffer_bytes less rewrite_bytes.")
+    max_target_bytes: int = key(Size(0, MIB), 0, "Longest request target. 0: as long as the head may be.")
+    max_headers: int = key(Whole(1, 1000), 101, "Most header lines of a head.")
+    splice: bool = key(Flag(), True, "Move large bodies inside the kernel.")
+    pool_idle: int = key(Whole(0, 100_000), 1024, "Idle connections that each worker keeps to one endpoint.")
+    nice: int = key(Whole(0, 19), 10, "Niceness of a worker's housekeeping thread. The engine's stays as it is.")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutTable:
+    """How long to wait. Routes may set some of these for themselves."""
+
+    client_ms: int = key(Time(), 30_000, "A client that should send or take data does nothing.", _time("ROUTER_DEFAULT_CLIENT_TIMEOUT"))
+    server_ms: int = key(
+        Time(), 30_000,
+        "An endpoint that should answer, send or take data does nothing.", _time("ROUTER_DEFAULT_SERVER_TIMEOUT"),
+    )
+    connect_ms: int = key(Time(), 5_000, "Connecting to an endpoint, each attempt.", _time("ROUTER_DEFAULT_CONNECT_TIMEOUT"))
+    http_request_ms: int = key(Time(), 10_000, "From a request's first byte to the end of its head.", _time("ROUTER_SLOWLORIS_TIMEOUT"))
+    http_keep_alive_ms: int = key(Time(), 300_000, "Between an answer and the next request.", _time("ROUTER_SLOWLORIS_HTTP_KEEPALIVE"))
+    queue_ms: int = key(Time(), 5_000, "Waiting for an endpoint that has its fill.")
+    tunnel_ms: int = key(Time(), 3_600_000, "Both sides of a tunnel (WebSocket, TCP) are silent.", _time("ROUTER_DEFAULT_TUNNEL_TIMEOUT"))
+    client_fin_ms: int = key(Time(), 1_000, "A client, after one direction was closed.", _time("ROUTER_CLIENT_FIN_TIMEOUT"))
+    server_fin_ms: int = key(Time(), 1_000, "An endpoint, after one direction was closed.", _time("ROUTER_DEFAULT_SERVER_FIN_TIMEOUT"))
+    proxy_header_ms: int = key(
+        Time(), 5_000, "From accept to the end of a PROXY header, or of a TLS ClientHello.", _time("ROUTER_INSPECT_DELAY")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogTable:
+    """Access lines: one for each request or TCP connection. A target that is slow or gone loses lines, never traffic."""
+
+    target: str = key(
+        Text("stderr, file:/path, syslog:host:port, syslog:/dev/log, off", _target), "stderr",
+        "Where they go. Files are opened anew at SIGUSR1.", (Env("ROUTER_SYSLOG_ADDRESS", _syslog),),
+    )
+    format: str = key(Choice("http", "json"), "http", "http: HAProxy's lines; json: one object a line.")
+    level: str = key(
+        Choice("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"), "info",
+        "The least severe level that is sent. Access lines are info. If ROUTER_SYSLOG_ADDRESS chooses the target: warning.",
+        _text("ROUTER_LOG_LEVEL"),
+    )
+    facility: str = key(
+        Choice(
+            "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp", "audit", "alert",
+            "cron2", *(f"local{number}" for number in range(8)),
+        ),
+        "local1", "For syslog.", _text("ROUTER_LOG_FACILITY"),
+    )
+    tag: str = key(Text("letters, digits and _.:-", _name), "edged", "Name of the program, for syslog.")
+    rfc: str = key(Choice("3164", "5424", also={3164: "3164", 5424: "5424"}), "3164", "Format of syslog messages.")
+    max_length: int = key(Whole(80, 65_000), 1024, "Longest syslog message, in bytes; more is cut off.", _number("ROUTER_LOG_MAX_LENGTH"))
+    dont_log_null: bool = key(Flag(), False, "No line for connections that send nothing.", _truth("ROUTER_DONT_LOG_NULL"))
+    ring_bytes: int = key(Size(64 * KIB, 64 * MIB), MIB, "Lines that may wait in each worker, rounded up to a power of two.")
+
+
+@dataclass(frozen=True, slots=True)
+class RunTable:
+    """The processes as such."""
+
+    user: str = key(Text("a user's name"), "", "Who the workers and control run as, if started as root. Empty: root stays root.")
+    group: str = key(Text("a group's name"), "", "Empty: the user's own group.")
+    runtime_dir: str = key(Text("a path"), "/run/edged", "Sockets for operators.")
+    state_dir: str = key(Text("a path"), "/var/lib/edged", "What is kept over restarts.")
+    drain_delay_ms: int = key(
+        Time(0), 0, "At SIGTERM: how long new connections are still taken, so that balancers in front notice.",
+        (Env("ROUTER_GRACEFUL_SHUTDOWN_DELAY", units.go_duration_ms),),
+    )
+    drain_timeout_ms: int = key(
+        Time(), 30_000, "At SIGTERM, after that: how long exchanges may take to end before they are cut.",
+        (Env("ROUTER_MAX_SHUTDOWN_TIMEOUT", _seconds), Env("MAX_RELOAD_WAIT_TIME", _seconds)),
+    )
+    bind_after_sync: bool = key(
+        Flag(), False, "true: connections are refused until the first routes are in. false: they wait.",
+        _truth("ROUTER_BIND_PORTS_AFTER_SYNC"),
+    )
+    core_dumps: bool = key(Flag(), False, "Let workers and control be dumped and traced. They hold private keys.")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFileTable:
+    """Files that replace answers of our own: whole raw HTTP responses, sent as they are."""
+
+    status_503: str = key(Text("a path"), "", "No route, or no endpoint that is up.", _text("ROUTER_ERRORFILE_503"), name="503")
+    status_404: str = key(
+        Text("a path"), "",
+        "If given, this answers where no route matches, instead of 503.", _text("ROUTER_ERRORFILE_404"), name="404",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultTable:
+    """What holds for routes that do not say otherwise."""
+
+    balance: str = key(
+        Choice("roundrobin", "static-rr", "leastconn", "source", "random", "first"), "roundrobin",
+        "Choice among endpoints, short form.",
+    )
+    retries: int = key(Whole(0, 100), 3, "Attempts to connect after the first.")
+    redispatch: int = key(Whole(-1, 100), -1, "Try another endpoint: -1 on the last retry, n on each n-th, 0 never.")
+    forwarded: str = key(
+        Choice("append", "replace", "if-none", "never"), "append", "X-Forwarded-* and Forwarded headers.",
+        _text("ROUTER_SET_FORWARDED_HEADERS"),
+    )
+    http_reuse: str = key(Choice("never", "safe", "aggressive", "always"), "safe", "Who may use an endpoint's idle connections.")
+    abort_on_close: bool = key(Flag(), False, "Drop queued requests whose client left.", _truth("ROUTER_ABORT_ON_CLOSE"))
+    ignore_probes: bool = key(Flag(), False, "No 400 or 408 for connections that send nothing.", _truth("ROUTER_HTTP_IGNORE_PROBES"))
+    max_body_bytes: int = key(Size(0, 1 << 40), 0, "Largest request body; more is refused with 413. 0: no limit.")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterTable:
+    """For Route objects of a cluster: names, admission, and their defaults."""
+
+    name: str = key(Text("a name", _name), "public", "Of this router, in the status of routes.", _text("ROUTER_SERVICE_NAME", fatal=True))
+    namespace: str = key(Text("a name", _name), "", "Where it runs.", _text("ROUTER_SERVICE_NAMESPACE", fatal=True))
+    canonical_hostname: str = key(
+        Text("a domain name", _domain), "",
+        "Published in the status of routes.", _text("ROUTER_CANONICAL_HOSTNAME", fatal=True),
+    )
+    domain: str = key(Text("a domain name", _domain), "", "Completes the subdomain of routes without a host.", _text("ROUTER_DOMAIN"))
+    subdomain: str = key(Text('such as "${name}-${namespace}.apps.example.com"'), "", "Template for hosts.", _text("ROUTER_SUBDOMAIN"))
+    override_hostname: bool = key(Flag(), False, "The template replaces every host.", _truth("ROUTER_OVERRIDE_HOSTNAME"))
+    override_domains: tuple[str, ...] = key(Texts(), (), "The template replaces hosts in these domains.", _items("ROUTER_OVERRIDE_DOMAINS"))
+    allowed_domains: tuple[str, ...] = key(Texts(), (), "Only hosts in these are admitted. Empty: all.", _items("ROUTER_ALLOWED_DOMAINS"))
+    denied_domains: tuple[str, ...] = key(Texts(), (), "Hosts in these are refused.", _items("ROUTER_DENIED_DOMAINS"))
+    allow_wildcard_routes: bool = key(Flag(), False, "Admit wildcardPolicy Subdomain.", _truth("ROUTER_ALLOW_WILDCARD_ROUTES"))
+    disable_namespace_ownership_check: bool = key(
+        Flag(), False, "Routes of several namespaces may share a host with different paths.",
+        _truth("ROUTER_DISABLE_NAMESPACE_OWNERSHIP_CHECK"),
+    )
+    extended_validation: bool = key(Flag(), True, "Check the certificates of routes before they are served.", _truth("EXTENDED_VALIDATION"))
+    balance: str = key(
+        Choice("roundrobin", "leastconn", "source", "random"), "random", "Choice among endpoints.", _text("ROUTER_LOAD_BALANCE_ALGORITHM")
+    )
+    tcp_balance: str = key(
+        Choice("roundrobin", "leastconn", "source", "random"), "source", "Choice among endpoints of passthrough routes.",
+        (*_text("ROUTER_TCP_BALANCE_SCHEME"), *_text("ROUTER_LOAD_BALANCE_ALGORITHM")),
+    )
+    cookie_name: str = key(
+        Text("letters, digits, _ and -", _cookie), "",
+        "Sticky cookie. Empty: one for each route.", _text("ROUTER_COOKIE_NAME"),
+    )
+    shuffle_endpoints: bool = key(
+        Flag(), False, "Put endpoints in random order, so that replicas do not all prefer the first.",
+        (Env("ROUTER_BACKEND_PROCESS_ENDPOINTS", lambda text: text.lower() == "shuffle"),),
+    )
+
+
+TABLES: dict[str, type] = {                      # as in the file, and in this order
+    "worker": WorkerTable, "timeouts": TimeoutTable, "log": LogTable, "run": RunTable, "defaults": DefaultTable,
+    "defaults.error_files": ErrorFileTable, "router": RouterTable,
+}
