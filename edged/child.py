@@ -1,0 +1,67 @@
+"""How a child of the supervisor begins: it leaves signals alone, is told its settings over the wire, and gives up rights."""
+
+import ctypes
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from edged.errors import EdgedError
+from edged.logs import lines_to_stderr
+from edged.settings import Settings
+from edged.wire import Wire, WireError
+
+__all__ = ["RULED_BY_WIRE", "Wing", "run_child"]
+
+log = logging.getLogger("edged.child")
+
+Wing = Callable[[Settings, Wire, int], Awaitable[None]]          # settings, the wire to the supervisor, the arena's descriptor
+
+# A service manager or a terminal signals every process of a service: only the supervisor answers, and tells its children over
+# the wire. It starts them with these blocked, so that none can strike before they are ignored.
+RULED_BY_WIRE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 4, 15, 38
+
+
+def run_child(name: str, wire_fd: int, wing: Wing) -> int:
+    """Run a wing until it returns; answers the exit status. `name` is for logs and process lists."""
+    for number in RULED_BY_WIRE:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, RULED_BY_WIRE)
+    os.set_inheritable(wire_fd, False)
+    lines_to_stderr(f"edged {name}")
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(f"edged {name}".encode()))
+    try:
+        trio.run(_begin, wire_fd, wing)
+    except EdgedError as why:
+        log.error("%s", why)
+        return 1
+    return 0
+
+
+async def _begin(wire_fd: int, wing: Wing) -> None:
+    wire = Wire.from_fd(wire_fd)
+    message, fds = await wire.receive()
+    if message["type"] != "settings" or len(fds) != 1:
+        raise WireError(f"the first message is {message['type']!r}: settings and the arena were expected")
+    settings = Settings.from_wire(message["settings"])
+    _give_up_rights(core_dumps=settings.run.core_dumps)
+    await wing(settings, wire, fds[0])
+
+
+def _give_up_rights(*, core_dumps: bool) -> None:
+    """No program started from here gains rights; unless `core_dumps`, nobody but root reads this process's memory."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+    if not core_dumps:
+        _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
+
+
+def _prctl(option: int, argument: "ctypes.c_ulong | ctypes.c_char_p") -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    nothing = ctypes.c_ulong(0)
+    if libc.prctl(ctypes.c_int(option), argument, nothing, nothing, nothing) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

@@ -1,0 +1,159 @@
+"""The command line. It picks the wing: a process imports only what it runs."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Sequence
+
+from edged import __version__
+from edged.errors import EdgedError, StartError
+
+__all__ = ["DEFAULT_CONFIG", "main"]
+
+DEFAULT_CONFIG = "/etc/edged/edged.toml"
+
+_ABOUT = """\
+An edge reverse proxy: HTTP, WebSocket and TCP by host and path, from route files that may change at any time.
+
+examples:
+  edged demo                                  a complete little site to play with
+  edged check --defaults > edged.toml         every setting, explained
+  edged check --config edged.toml             is all of it right? each problem with its file and line
+  edged run --config edged.toml               serve
+  edged explain --config edged.toml http://shop.example.com/cart
+                                              which route answers this, which lost, and why
+"""
+
+_RUN = """\
+Serve in the foreground until a signal says otherwise:
+  SIGTERM   stop accepting, let exchanges end (as long as [run] drain_timeout), leave with status 0; once more: at once, status 1
+  SIGINT    at once, status 0
+  SIGHUP    read all route sources again
+  SIGUSR1   open log files anew, after rotation
+Route files need no signal: they are read again when they change. Status 2: it could not start, and one line says why.
+
+example:
+  edged run --config /etc/edged/edged.toml
+"""
+
+_CHECK = """\
+Read the settings and every route they lead to, and print each problem as "file:line: key: message".
+Status 0: nothing is wrong. Nothing is bound or started.
+
+examples:
+  edged check --config /etc/edged/edged.toml
+  edged check --defaults > edged.toml         a whole settings file, annotated, with every default
+"""
+
+_EXPLAIN = """\
+Tell which route answers a URL and by which rule it was found, and which others claimed the same and lost, and why. It reads
+the same files as the daemon, and needs none running.
+
+example:
+  edged explain --config /etc/edged/edged.toml http://shop.example.com/cart
+"""
+
+_DEMO = """\
+Start edged on a built-in site: little backends of its own, several hosts and paths, a WebSocket echo, a slow and a failing
+backend. It prints curl lines to paste. Ctrl-C stops all of it.
+
+example:
+  edged demo --port 8080
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and answer its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["wing"]:                    # how the supervisor starts its children
+        return _wing(words[1:])
+    options = _parser().parse_args(words)
+    try:
+        return int(options.command(options))
+    except EdgedError as why:
+        for line in str(why).splitlines():
+            print(f"edged: {line}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="edged", description=_ABOUT, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"edged {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="serve", description=_RUN, formatter_class=raw)
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check", help="look for problems in settings and routes", description=_CHECK, formatter_class=raw)
+    check.add_argument("--defaults", action="store_true", help="print a settings file with every default, annotated, and leave")
+    check.set_defaults(command=_check)
+    explain = commands.add_parser("explain", help="which route answers a URL, and why", description=_EXPLAIN, formatter_class=raw)
+    explain.add_argument("url", metavar="URL", help="http://host/path; a missing scheme means http")
+    explain.set_defaults(command=_explain)
+    for command in (run, check, explain):
+        command.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the settings (default: {DEFAULT_CONFIG})")
+
+    demo = commands.add_parser("demo", help="serve a built-in site to play with", description=_DEMO, formatter_class=raw)
+    demo.add_argument("--port", type=int, default=8080, metavar="N", help="where the site listens (default: 8080)")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edged.settings import load
+    from edged.supervisor.process import supervise
+
+    return supervise(load(options.config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edged.settings import InvalidSettings, annotated, read
+
+    if options.defaults:
+        print(annotated(), end="")
+        return 0
+    try:
+        settings, problems = read(options.config)
+    except InvalidSettings as why:
+        settings, problems = None, list(why.problems)
+    except StartError as why:
+        print(why)
+        return 1
+    if settings is not None:
+        from edged.control import check
+
+        for note in settings.notes:
+            print(f"note: {note}", file=sys.stderr)
+        problems += check.problems(settings)
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print(f"{options.config}: nothing is wrong")
+    return 1 if problems else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from edged.explain import explain
+    from edged.settings import load
+
+    return explain(load(options.config), options.url)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edged.demo import run_demo
+
+    return run_demo(port=options.port)
+
+
+def _wing(words: Sequence[str]) -> int:
+    """A child of the supervisor: `wing worker 3 FD` or `wing control 0 FD`, FD being its end of the wire."""
+    from edged.child import run_child
+
+    wing, index, fd = words[0], int(words[1]), int(words[2])
+    if wing == "control":
+        from edged.control.process import control_main
+
+        return run_child("control", fd, control_main)
+    from edged.worker.process import worker_main
+
+    return run_child(f"worker {index}", fd, functools.partial(worker_main, index))
