@@ -4,6 +4,7 @@
 from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from edged._fast.base.view cimport View
 from edged._fast.parse.head cimport Head
+from edged._fast.route.layout cimport Text
 
 cdef enum:
     TABLE_LAYOUT = 1
@@ -45,11 +46,7 @@ cdef enum:                       # Backend.hash_flags
     HASH_AVALANCHE = 2
     HASH_WHOLE = 4
 
-cdef struct Text:
-    uint32_t at                  # offset from the table's first byte
-    uint32_t n
-
-cdef struct Endpoint:            # 80 bytes
+cdef struct Endpoint:            # 72 bytes
     uint32_t slot                # its place in the arena
     uint32_t id                  # 1, 2, ... in order of declaration
     Text name                    # in logs
@@ -102,7 +99,8 @@ cdef struct Recipe:              # what one route does to a request
     Text cookie_name             # n == 0: no sticky cookie
     Text cookie_tail             # "; path=/; HttpOnly..." ready to follow the value
     Text hsts                    # the value; n == 0: none
-    Text rewrite                 # rewrite-target (openshift-routes.md 9.4); n == 0: none
+    Text rewrite                 # rewrite-target (openshift-routes.md 9.4), fit for a request line; n == 0: none. One that ends in
+                                 # "#" is taken without the rest of the request's path
     uint32_t flags
     uint32_t backend             # offset
     uint32_t request_actions     # offset of the first Action
@@ -140,5 +138,11 @@ cdef inline const Backend* table_backend(const Table* table, const Recipe* recip
 cdef inline const Endpoint* table_endpoints(const Table* table, const Backend* backend) noexcept nogil:
     return <const Endpoint*>(table.at + backend.endpoints)
 
-cdef class MappedTable:          # owns the mapping
+cdef class MappedTable:          # owns the mapping; made and checked by MappedTable(fd), which leaves fd to the caller
     cdef Table table
+    cdef str text(self, Text text)
+    cdef object key(self, const Recipe* recipe)
+    cdef dict route(self, const Recipe* recipe)
+    cdef list actions(self, uint32_t start, uint32_t n)
+    cdef dict backend(self, const Backend* backend)
+    cdef dict endpoint(self, const Endpoint* endpoint)

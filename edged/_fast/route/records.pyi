@@ -1,0 +1,1 @@
+"""Records of the table file: nothing of it is reached from Python."""
