@@ -1,0 +1,1 @@
+"""The whole daemon beside its peers: same cores, same backends, same load, turn by turn."""

@@ -1,0 +1,138 @@
+"""The machine while something is measured: cores, CPU quotas, congestion control, and what processes used."""
+
+import contextlib
+import os
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PERIOD_US = 10_000               # short, so that a capped proxy is never away for long: the load never waits for the next period
+CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+DESCRIPTORS = 131_072
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where things run: the proxies on one core, load and backend on another."""
+
+    proxy: int | None
+    load: int | None
+
+    @classmethod
+    def choose(cls) -> "Cores":
+        allowed = sorted(os.sched_getaffinity(0))
+        return cls(allowed[-1], allowed[0]) if len(allowed) > 1 else cls(None, None)
+
+    def __str__(self) -> str:
+        if self.proxy is None:
+            return "one core for all: the figures mean little"
+        return f"proxies on core {self.proxy}, load and backend on core {self.load}"
+
+
+@dataclass(frozen=True)
+class CpuGroup:
+    """A control group of its own; `procs` is the file that a process writes itself into before it starts its program."""
+
+    folder: Path
+    procs: Path
+
+    @classmethod
+    def make(cls, name: str, percent: int | None) -> "CpuGroup | None":
+        """None when this machine or user cannot make one. `percent` caps it to that share of one core; None: favoured, not capped."""
+        first, unified = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+        old = (first / "cgroup.procs").exists()
+        folder = (first if old else unified) / f"edged-bench-{os.getpid()}-{name}"
+        quota_us = PERIOD_US * (percent or 0) // 100
+        if old:
+            settings = [("cpu.cfs_period_us", f"{PERIOD_US}"), ("cpu.cfs_quota_us", f"{quota_us}")] if percent else [("cpu.shares", "200000")]
+        else:
+            settings = [("cpu.max", f"{quota_us} {PERIOD_US}")] if percent else [("cpu.weight", "10000")]
+        try:
+            if not old:
+                (unified / "cgroup.subtree_control").write_text("+cpu")
+            folder.mkdir()
+        except OSError:
+            return None
+        try:
+            for key, value in settings:
+                (folder / key).write_text(value)
+        except OSError:
+            folder.rmdir()
+            return None
+        return cls(folder, folder / "cgroup.procs")
+
+    def remove(self) -> None:
+        """All processes in it must have ended; the kernel takes a moment to see that."""
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+                return
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def congestion_control(name: str) -> Iterator[str]:
+    """Sets the congestion control for the time of a run where that is permitted; gives the one in force."""
+    before = CONGESTION.read_text().strip()
+    try:
+        CONGESTION.write_text(name)
+    except OSError:
+        yield before
+        return
+    try:
+        yield name
+    finally:
+        CONGESTION.write_text(before)
+
+
+def allow_descriptors() -> None:
+    """As many as permitted; children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        hard = max(hard, DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stat_of(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the program's name; None when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def family(root: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (stat := stat_of(int(entry))):
+            children.setdefault(int(stat[1]), []).append(int(entry))
+    found = [root]
+    for pid in found:                        # grows while it is read
+        found += children.get(pid, [])
+    return found
+
+
+def cpu_s(pids: list[int]) -> float:
+    """CPU time of these processes and of children they have already waited for."""
+    ticks = 0
+    for pid in pids:
+        if stat := stat_of(pid):
+            ticks += sum(int(field) for field in stat[11:15])
+    return ticks / TICKS_PER_S
+
+
+def memory_kib(pids: list[int]) -> int:
+    """Proportional set size: shared pages are counted once over all of them."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total

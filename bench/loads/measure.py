@@ -1,0 +1,149 @@
+"""One measured window: the load tool runs, and what the proxy, the load and the backend used in that time is read."""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from . import machine
+from .machine import Cores, CpuGroup
+from .proxies import Running, free_ports
+
+TOOLS = Path("build/bench")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked: arguments of loadgen without the address. `tcp` is the length of the answer in TCP mode."""
+
+    connections: int
+    path: str = "/"
+    each_new: bool = False
+    tcp: int = 0
+    hosts: int = 1               # so many of the site's hosts in use, evenly spread
+    rate: float = 0.0            # open loop
+
+    def arguments(self, running: Running) -> list[str]:
+        port = running.ports.tcp if self.tcp else running.ports.http
+        words = ["--connect", f"127.0.0.1:{port}", "--connections", str(self.connections), "--path", self.path]
+        if self.hosts > 1:
+            words += ["--host", running.site.host(0).replace("00000", "%05d"), "--hosts", str(self.hosts)]
+            words += ["--host-step", str(running.site.routes // self.hosts)]
+        else:
+            words += ["--host", running.site.host(0)]
+        words += ["--tcp", str(self.tcp)] if self.tcp else []
+        words += ["--each-new"] if self.each_new else []
+        return [*words, "--rate", str(self.rate)] if self.rate else words
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window of one proxy."""
+
+    seconds: float
+    answers: int
+    bytes: int
+    proxy_cpu_s: float
+    load_core: float             # share of the load's core used by load and backend together
+    p50_us: float
+    p99_us: float
+    p999_us: float
+    errors: dict[str, int]
+
+    @property
+    def per_s(self) -> float:
+        return self.answers / self.seconds
+
+    @property
+    def per_cpu_s(self) -> float:
+        return self.answers / self.proxy_cpu_s if self.proxy_cpu_s else 0.0
+
+    @property
+    def failed(self) -> int:
+        return sum(self.errors.values())
+
+
+class Bench:
+    """The backend at work, and where its processes and the load's go."""
+
+    def __init__(self, cores: Cores, group: CpuGroup | None) -> None:
+        self.cores = cores
+        self.group = group
+        self.http_port, self.tcp_port = free_ports(2)
+        words = ["--http", f"0.0.0.0:{self.http_port}", "--tcp", f"0.0.0.0:{self.tcp_port}"]
+        self.backend = self.spawn("backend", words)
+        assert self.backend.stdout
+        if self.backend.stdout.readline() != "ready\n":
+            raise OSError("the backend did not start")
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end(self.backend)
+
+    def spawn(self, tool: str, words: list[str]) -> subprocess.Popen[str]:
+        """A tool on the load's core; it ends when its standard input does."""
+        def settle() -> None:
+            if self.group:
+                self.group.procs.write_text("0")
+            if self.cores.load is not None:
+                os.sched_setaffinity(0, {self.cores.load})
+
+        return subprocess.Popen([str(TOOLS / tool), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=settle)
+
+    @staticmethod
+    def end(process: subprocess.Popen[str]) -> str:
+        """Ends a tool; gives what it printed since."""
+        try:
+            return process.communicate(timeout=20)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.communicate()[0]
+
+    def window(self, running: Running, load: Load, seconds: float, warm_s: float = 0.5) -> Sample:
+        """A warm-up, then one measured window."""
+        words = [*load.arguments(running), "--seconds", str(seconds), "--warm", str(warm_s)]
+        tool = self.spawn("loadgen", words)
+        assert tool.stdout
+        tool.stdout.readline()
+        pids = running.pids()
+        proxy_s, backend_s = machine.cpu_s(pids), machine.cpu_s([self.backend.pid])
+        line = tool.stdout.readline()
+        proxy_s, backend_s = machine.cpu_s(pids) - proxy_s, machine.cpu_s([self.backend.pid]) - backend_s
+        self.end(tool)
+        if not line:
+            raise OSError(f"loadgen ended with status {tool.returncode}")
+        got = json.loads(line)
+        return Sample(
+            seconds=got["seconds"], answers=got["answers"], bytes=got["bytes"], proxy_cpu_s=proxy_s,
+            load_core=(got["cpu_s"] + backend_s) / got["seconds"],
+            p50_us=got["p50_us"], p99_us=got["p99_us"], p999_us=got["p999_us"], errors=got["errors"],
+        )
+
+    def settled_kib(self, running: Running) -> int:
+        """Memory once it no longer changes (or after three seconds)."""
+        pids, last = running.pids(), -1
+        for _ in range(10):
+            now = machine.memory_kib(pids)
+            if abs(now - last) <= 64:
+                break
+            last = now
+            time.sleep(0.3)
+        return now
+
+    def idle_kib(self, running: Running, connections: int) -> tuple[float, dict[str, int]]:
+        """User memory of each of so many connections that are idle after one request; and what went wrong."""
+        self.window(running, Load(connections=64), seconds=0.5, warm_s=0.1)
+        before = self.settled_kib(running)
+        tool = self.spawn("loadgen", [*Load(connections).arguments(running), "--hold"])
+        assert tool.stdout
+        if tool.stdout.readline() != "go\n":
+            raise OSError(f"loadgen could not hold {connections} connections")
+        after = self.settled_kib(running)
+        got = json.loads(self.end(tool))
+        errors: dict[str, int] = {**got["errors"], "lost": connections - got["held"]}
+        return (after - before) / connections, errors

@@ -1,0 +1,175 @@
+"""What is compared, and what edged must reach in it (ratios to HAProxy)."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .machine import Cores, CpuGroup
+from .measure import Bench, Load, Sample
+from .proxies import ProxyError, Running, Site
+
+ROUTES = 10_000
+ENDPOINTS = 2                    # each
+IDLE = 10_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`at_least` and `aim` bound the ratio from below; from above where lower is better (memory, latency)."""
+
+    name: str
+    title: str
+    unit: str
+    at_least: float
+    aim: float
+    load: Load = Load(1)
+    routes: int = 1
+    lower_is_better: bool = False
+    kind: str = "speed"          # speed, latency, idle, routes
+
+    def reached(self, ratio: float, bound: float) -> bool:
+        return ratio <= bound if self.lower_is_better else ratio >= bound
+
+
+@dataclass
+class Figures:
+    """What one proxy showed in one scenario: the figure of each round, and the windows they come from."""
+
+    values: list[float] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    errors: int = 0
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+SCENARIOS = [
+    Scenario("keepalive-64", "HTTP/1.1 kept alive, small, 64 connections", "req/CPU-s", 1.5, 1.8, Load(64)),
+    Scenario("keepalive-512", "HTTP/1.1 kept alive, small, 512 connections", "req/CPU-s", 1.5, 1.8, Load(512)),
+    Scenario("new-connection", "a new connection for each request", "req/CPU-s", 1.3, 1.5, Load(64, each_new=True)),
+    Scenario("http-1m", "1 MiB responses, HTTP", "MiB/CPU-s", 1.1, 1.3, Load(16, path="/1m")),
+    Scenario("tcp-small", "TCP, small messages on kept connections", "msg/CPU-s", 1.1, 1.3, Load(64, tcp=64)),
+    Scenario("tcp-1m", "TCP, 1 MiB", "MiB/CPU-s", 1.1, 1.3, Load(16, tcp=1 << 20)),
+    Scenario("routes-speed", "10,000 routes, 100 hosts in use", "req/CPU-s", 1.5, 1.8, Load(64, hosts=100), ROUTES),
+    Scenario("latency", "latency at half load", "p99 us", 0.9, 0.6, Load(64), lower_is_better=True, kind="latency"),
+    Scenario("idle-memory", f"user memory of an idle plain connection ({IDLE:,} of them)", "KiB", 0.5, 0.2,
+             lower_is_better=True, kind="idle"),
+    Scenario("routes-memory", "10,000 routes, 20,000 endpoints: memory over one route", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,
+             lower_is_better=True, kind="routes"),
+    Scenario("routes-total", "10,000 routes, 20,000 endpoints: memory of all processes", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,
+             lower_is_better=True, kind="routes"),
+]
+
+
+class Arena:
+    """Starts the proxies of one site at a time and lets them take turns."""
+
+    def __init__(self, bench: Bench, labels: list[str], folder: Path, cores: Cores, group: CpuGroup | None) -> None:
+        self.bench = bench
+        self.labels = labels
+        self.folder = folder
+        self.cores = cores
+        self.group = group
+        self.routes = 0
+        self.started = 0
+        self.running: list[Running] = []
+
+    def start(self, routes: int) -> list[Running]:
+        """All proxies on a site with so many routes; those that run on it already stay."""
+        if self.routes == routes:
+            return self.running
+        self.close()
+        self.started += 1
+        site = Site(routes, 1 if routes == 1 else ENDPOINTS, self.bench.http_port, self.bench.tcp_port)
+        for label in self.labels:
+            self.running.append(Running(label, self.folder / f"{self.started}-{label}", site, self.cores, self.group))
+        self.routes = routes
+        return self.running
+
+    def close(self) -> None:
+        """Ends all of them."""
+        for running in self.running:
+            running.stop()
+        self.running = []
+        self.routes = 0
+
+    def turns(self, rounds: int) -> Iterator[Running]:
+        """A B C A B C ..."""
+        for _ in range(rounds):
+            yield from self.running
+
+
+Say = Callable[[str], None]
+
+
+def play(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say) -> dict[str, Figures]:
+    """Runs one scenario; the figures of each proxy by its label."""
+    figures = {label: Figures() for label in arena.labels}
+    if scenario.kind == "idle":
+        play_idle(arena, figures)
+    elif scenario.kind == "routes":
+        play_routes(scenario, arena, figures)
+    else:
+        play_speed(scenario, arena, rounds, seconds, say, figures)
+    return figures
+
+
+def play_speed(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say, figures: dict[str, Figures]) -> None:
+    arena.start(scenario.routes)
+    load = scenario.load
+    if scenario.kind == "latency":
+        load = replace(load, rate=half_load(arena, load))
+        say(f"  {load.rate:,.0f} requests/s: half of what {reference(arena).label} can do under the cap")
+    for running in arena.turns(rounds):
+        sample = arena.bench.window(running, load, seconds)
+        if not sample.answers:
+            raise ProxyError(f"{running.label} answered nothing: {sample.errors}")
+        one = figures[running.label]
+        one.samples.append(sample)
+        one.errors += sample.failed
+        one.values.append(value_of(scenario, sample))
+
+
+def value_of(scenario: Scenario, sample: Sample) -> float:
+    if scenario.kind == "latency":
+        return sample.p99_us
+    return sample.bytes / (1 << 20) / sample.proxy_cpu_s if scenario.unit.startswith("MiB") else sample.per_cpu_s
+
+
+def reference(arena: Arena) -> Running:
+    """Whom the others are compared with: the second one, or the only one."""
+    return arena.running[min(1, len(arena.running) - 1)]
+
+
+def half_load(arena: Arena, load: Load) -> float:
+    """The rate at which the reference uses half of what it may use; requests that come one by one cost more than crowded ones."""
+    most = arena.bench.window(reference(arena), load, seconds=2)
+    probe = arena.bench.window(reference(arena), replace(load, rate=most.per_s / 4), seconds=2)
+    return probe.per_cpu_s * most.proxy_cpu_s / most.seconds / 2
+
+
+def play_idle(arena: Arena, figures: dict[str, Figures]) -> None:
+    arena.close()                 # fresh processes: what earlier loads left behind would hide the growth
+    for running in arena.start(1):
+        value, errors = arena.bench.idle_kib(running, IDLE)
+        figures[running.label].values.append(value)
+        figures[running.label].errors += sum(errors.values())
+    arena.close()
+
+
+def play_routes(scenario: Scenario, arena: Arena, figures: dict[str, Figures]) -> None:
+    base = dict.fromkeys(arena.labels, 0)
+    if scenario.name == "routes-memory":
+        arena.close()
+        base = {running.label: used_kib(arena, running, Load(scenario.load.connections)) for running in arena.start(1)}
+    arena.close()
+    for running in arena.start(scenario.routes):
+        figures[running.label].values.append((used_kib(arena, running, scenario.load) - base[running.label]) / 1024)
+
+
+def used_kib(arena: Arena, running: Running, load: Load) -> int:
+    """Memory after a short while of work."""
+    arena.bench.window(running, load, seconds=1, warm_s=0.1)
+    return arena.bench.settled_kib(running)

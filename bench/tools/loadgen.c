@@ -1,0 +1,342 @@
+/* The load of all measurements: one thread, epoll, HTTP/1.1 or TCP.
+ *
+ *   closed loop   each connection asks again as soon as it was answered
+ *   open loop     --rate R: requests fall due at a fixed rate whatever the answers do, and their latency counts from when they
+ *                 were due, so that a stall is seen by all the requests it would have hit
+ *   hold          --hold: one request on each connection, then all stay open and idle until the standard input ends
+ *
+ * Prints "go" when the warm-up is over and one line of JSON at the end. */
+#include "answer.h"
+#include "histogram.h"
+
+#include <getopt.h>
+#include <sys/prctl.h>
+
+#define EVENTS 256
+#define ASK_MOST 512
+#define TIMEOUT_NS (10 * NS_PER_S)
+#define RETRY_MOST 1000000
+
+enum state { CONNECTING, ASKING_LATER, WAITING, ENDING };
+
+struct conn {
+    int fd;
+    enum state state;
+    uint64_t began_ns;           /* when its request was sent, or was due */
+    unsigned turn;               /* which host it asks next */
+    struct conn* next_free;
+    struct answer answer;
+};
+
+static struct {
+    struct sockaddr_in to;
+    int connections, hosts, host_step, tcp, each_new, hold;
+    double seconds, warm_s, rate;
+    uint64_t tcp_bytes;
+    const char* host;            /* a format with one number when there are several */
+    const char* path;
+} plan = {.connections = 1, .hosts = 1, .host_step = 1, .seconds = 4, .warm_s = 0.5, .host = "bench.test", .path = "/"};
+
+enum fault { F_CONNECT, F_CLOSED, F_RESET, F_STATUS, F_FRAMING, F_TIMEOUT, FAULTS };
+static const char* const fault_names[FAULTS] = {"connect", "closed", "reset", "status", "framing", "timeout"};
+
+static struct {
+    uint64_t answers, bytes, reopened, faults[FAULTS];
+    struct histogram latency;
+} seen;
+
+static int epoll_fd;
+static struct conn* conns;
+static struct conn* free_conns;
+static struct { char text[ASK_MOST]; size_t n; }* asks;
+static uint64_t due_ns, gap_ns;  /* open loop: when the next request falls due */
+static int held;
+
+static void conn_open(struct conn* c);
+
+static void fault(enum fault f)
+{
+    seen.faults[f]++;
+    if (seen.faults[f] > RETRY_MOST) die("too many errors: %s", fault_names[f]);
+}
+
+static void conn_reopen(struct conn* c)
+{
+    close(c->fd);
+    seen.reopened++;
+    conn_open(c);
+}
+
+static void conn_ask(struct conn* c, uint64_t began_ns)
+{
+    c->began_ns = began_ns;
+    c->state = WAITING;
+    answer_begin(&c->answer, plan.tcp ? plan.tcp_bytes : 0);
+    unsigned i = c->turn++ % (unsigned)plan.hosts;
+    ssize_t n = send(c->fd, asks[i].text, asks[i].n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n == (ssize_t)asks[i].n) return;
+    fault(n < 0 ? F_RESET : F_CLOSED);
+    conn_reopen(c);
+}
+
+/* What a connection does when it has nothing to do. */
+static void conn_idle(struct conn* c)
+{
+    if (plan.rate > 0) {
+        c->state = ASKING_LATER;
+        c->next_free = free_conns;
+        free_conns = c;
+    } else {
+        conn_ask(c, now_ns());
+    }
+}
+
+static void conn_open(struct conn* c)
+{
+    for (;;) {
+        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (c->fd < 0) die("socket: %s", strerror(errno));
+        set_option(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        c->state = CONNECTING;
+        c->began_ns = now_ns();
+        if (connect(c->fd, (struct sockaddr*)&plan.to, sizeof plan.to) == 0 || errno == EINPROGRESS) break;
+        fault(F_CONNECT);
+        close(c->fd);
+    }
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl: %s", strerror(errno));
+}
+
+static void conn_answered(struct conn* c)
+{
+    uint64_t now = now_ns();
+    seen.answers++;
+    histogram_add(&seen.latency, now - c->began_ns);
+    if (plan.hold) {
+        c->state = ASKING_LATER;
+        held++;
+    } else if (!plan.each_new) {
+        conn_idle(c);
+    } else if (plan.tcp) {
+        conn_reopen(c);
+    } else {
+        c->state = ENDING;       /* the other side was asked to close */
+    }
+}
+
+static void conn_broken(struct conn* c, enum progress p)
+{
+    static const enum fault faults[] = {[CLOSED] = F_CLOSED, [RESET] = F_RESET, [BAD_STATUS] = F_STATUS, [BAD_FRAMING] = F_FRAMING};
+    fault(faults[p]);
+    conn_reopen(c);
+}
+
+/* An idle connection was closed by the other side: no error in HTTP/1.1, so it is opened again. */
+static void conn_lost(struct conn* c)
+{
+    for (struct conn** at = &free_conns; *at; at = &(*at)->next_free) {
+        if (*at != c) continue;
+        *at = c->next_free;
+        break;
+    }
+    held -= plan.hold;
+    conn_reopen(c);
+}
+
+static int is_over(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+static void conn_event(struct conn* c, uint32_t events)
+{
+    if (c->state == CONNECTING) {
+        if (events & (EPOLLERR | EPOLLHUP)) {
+            fault(F_CONNECT);
+            conn_reopen(c);
+            return;
+        }
+        if (!(events & EPOLLOUT)) return;
+        uint64_t began_ns = c->began_ns;
+        if (plan.each_new) conn_ask(c, began_ns);
+        else conn_idle(c);
+    }
+    if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return;
+    if (c->state == WAITING) {
+        enum progress p = answer_read(&c->answer, c->fd, &seen.bytes);
+        if (p == READY) conn_answered(c);
+        else if (p != AGAIN) conn_broken(c, p);
+    }
+    if (c->state == ENDING && is_over(c->fd)) {
+        close(c->fd);
+        conn_open(c);
+    } else if (c->state == ASKING_LATER && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
+        conn_lost(c);
+    }
+}
+
+/* Open loop: sends what has fallen due. What finds no free connection waits, and its wait counts. */
+static void send_due(void)
+{
+    uint64_t now = now_ns();
+    while (due_ns <= now && free_conns) {
+        struct conn* c = free_conns;
+        free_conns = c->next_free;
+        conn_ask(c, due_ns);
+        due_ns += gap_ns;
+    }
+}
+
+static void end_slow(uint64_t now)
+{
+    for (int i = 0; i < plan.connections; i++) {
+        struct conn* c = &conns[i];
+        if ((c->state != WAITING && c->state != ENDING) || now - c->began_ns < TIMEOUT_NS) continue;
+        fault(F_TIMEOUT);
+        conn_reopen(c);
+    }
+}
+
+static uint64_t wait_until(uint64_t end_ns)
+{
+    uint64_t now = now_ns(), until = plan.rate > 0 && free_conns && due_ns < end_ns ? due_ns : end_ns;
+    uint64_t wait = until > now ? until - now : 0;
+    if (wait > NS_PER_S) wait = NS_PER_S;
+    struct timespec t = {(time_t)(wait / NS_PER_S), (long)(wait % NS_PER_S)};
+    struct epoll_event events[EVENTS];
+    int n = epoll_pwait2(epoll_fd, events, EVENTS, &t, NULL);
+    if (n < 0 && errno != EINTR) die("epoll_pwait2: %s", strerror(errno));
+    for (int i = 0; i < n; i++) conn_event(events[i].data.ptr, events[i].events);
+    return now_ns();
+}
+
+static void run_for(double seconds)
+{
+    uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9), look_ns = now_ns() + NS_PER_S, now;
+    do {
+        if (plan.rate > 0) send_due();
+        now = wait_until(end_ns);
+        if (now > look_ns) {
+            end_slow(now);
+            look_ns = now + NS_PER_S;
+        }
+    } while (now < end_ns);
+}
+
+/* What is still unanswered at the end has waited this long at least. */
+static void count_late(uint64_t now)
+{
+    for (int i = 0; i < plan.connections; i++)
+        if (conns[i].state == WAITING) histogram_add(&seen.latency, now - conns[i].began_ns);
+    for (; due_ns < now; due_ns += gap_ns) histogram_add(&seen.latency, now - due_ns);
+}
+
+static void report(double seconds, double used_cpu_s)
+{
+    printf("{\"seconds\": %.6f, \"answers\": %lu, \"bytes\": %lu, \"reopened\": %lu, \"held\": %d, \"cpu_s\": %.6f", seconds, seen.answers,
+           seen.bytes, seen.reopened, held, used_cpu_s);
+    printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, \"errors\": {",
+           (double)histogram_at(&seen.latency, 0.5) / 1e3, (double)histogram_at(&seen.latency, 0.99) / 1e3,
+           (double)histogram_at(&seen.latency, 0.999) / 1e3, (double)seen.latency.most_ns / 1e3);
+    for (int i = 0; i < FAULTS; i++) printf("%s\"%s\": %lu", i ? ", " : "", fault_names[i], seen.faults[i]);
+    puts("}}");
+    fflush(stdout);
+}
+
+static void prepare_asks(void)
+{
+    asks = calloc((size_t)plan.hosts, sizeof *asks);
+    if (!asks) die("out of memory");
+    for (int i = 0; i < plan.hosts; i++) {
+        char host[128];
+        snprintf(host, sizeof host, plan.host, i * plan.host_step);
+        int n = snprintf(asks[i].text, ASK_MOST, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s\r\n", plan.path, host,
+                         plan.each_new ? "Connection: close\r\n" : "");
+        if (n >= ASK_MOST) die("host and path are too long");
+        asks[i].n = (size_t)n;
+        if (!plan.tcp) continue;
+        memset(asks[i].text, 0, ASK_BYTES);
+        memcpy(asks[i].text, &plan.tcp_bytes, sizeof plan.tcp_bytes);
+        asks[i].n = ASK_BYTES;
+    }
+}
+
+static void hold(void)
+{
+    char byte;
+    uint64_t give_up_ns = now_ns() + 60 * NS_PER_S;
+    for (int i = 0; i < plan.connections; i++) {
+        conn_open(&conns[i]);
+        while (i + 1 - held > 64 || (i + 1 == plan.connections && held < plan.connections))
+            if (wait_until(now_ns() + NS_PER_S / 10) > give_up_ns) die("only %d of %d connections were answered", held, plan.connections);
+    }
+    puts("go");
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0) {}
+    wait_until(now_ns());
+}
+
+static void measure(void)
+{
+    gap_ns = plan.rate > 0 ? (uint64_t)(1e9 / plan.rate) : 0;
+    due_ns = now_ns();
+    for (int i = 0; i < plan.connections; i++) {
+        conns[i].turn = (unsigned)i;
+        conn_open(&conns[i]);
+    }
+    run_for(plan.warm_s);
+    memset(&seen, 0, sizeof seen);
+    double cpu = cpu_s();
+    uint64_t began_ns = now_ns();
+    puts("go");
+    fflush(stdout);
+    run_for(plan.seconds);
+    uint64_t now = now_ns();
+    double seconds = (double)(now - began_ns) / 1e9, used = cpu_s() - cpu;
+    if (plan.rate > 0) count_late(now);
+    report(seconds, used);
+}
+
+int main(int argc, char** argv)
+{
+    static const struct option options[] = {
+        {"connect", 1, 0, 'a'}, {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm", 1, 0, 'w'},   {"rate", 1, 0, 'r'},
+        {"host", 1, 0, 'h'},    {"hosts", 1, 0, 'n'},       {"host-step", 1, 0, 'k'}, {"path", 1, 0, 'p'}, {"tcp", 1, 0, 't'},
+        {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {0},
+    };
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (o) {
+        case 'a': plan.to = address_of(optarg); break;
+        case 'c': plan.connections = atoi(optarg); break;
+        case 's': plan.seconds = atof(optarg); break;
+        case 'w': plan.warm_s = atof(optarg); break;
+        case 'r': plan.rate = atof(optarg); break;
+        case 'h': plan.host = optarg; break;
+        case 'n': plan.hosts = atoi(optarg); break;
+        case 'k': plan.host_step = atoi(optarg); break;
+        case 'p': plan.path = optarg; break;
+        case 't': plan.tcp = 1; plan.tcp_bytes = strtoull(optarg, NULL, 10); break;
+        case 'e': plan.each_new = 1; break;
+        case 'i': plan.hold = 1; break;
+        default: return 2;
+        }
+    }
+    if (!plan.to.sin_port || plan.connections < 1 || plan.hosts < 1) die("usage: loadgen --connect ADDRESS:PORT --connections N ...");
+    if (plan.tcp && plan.tcp_bytes == 0) die("--tcp takes the length of the answer, at least 1");
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1);
+    allow_descriptors();
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    conns = calloc((size_t)plan.connections, sizeof *conns);
+    if (!conns) die("out of memory");
+    prepare_asks();
+    if (plan.hold) {
+        hold();
+        report(0, cpu_s());
+    } else {
+        measure();
+    }
+    return 0;
+}
