@@ -41,15 +41,16 @@ class CpuGroup:
 
     @classmethod
     def make(cls, name: str, percent: int | None) -> "CpuGroup | None":
-        """None when this machine or user cannot make one. `percent` caps it to that share of one core; None: favoured, not capped."""
+        """Favoured over all else that runs; `percent` caps it to that share of one core. None when one cannot be made here."""
         first, unified = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
         old = (first / "cgroup.procs").exists()
         folder = (first if old else unified) / f"edged-bench-{os.getpid()}-{name}"
         quota_us = PERIOD_US * (percent or 0) // 100
-        if old:
-            settings = [("cpu.cfs_period_us", f"{PERIOD_US}"), ("cpu.cfs_quota_us", f"{quota_us}")] if percent else [("cpu.shares", "200000")]
-        else:
-            settings = [("cpu.max", f"{quota_us} {PERIOD_US}")] if percent else [("cpu.weight", "10000")]
+        settings = {"cpu.shares": "200000"} if old else {"cpu.weight": "10000"}
+        if percent and old:
+            settings |= {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{quota_us}"}
+        elif percent:
+            settings |= {"cpu.max": f"{quota_us} {PERIOD_US}"}
         try:
             if not old:
                 (unified / "cgroup.subtree_control").write_text("+cpu")
@@ -57,7 +58,7 @@ class CpuGroup:
         except OSError:
             return None
         try:
-            for key, value in settings:
+            for key, value in settings.items():
                 (folder / key).write_text(value)
         except OSError:
             folder.rmdir()

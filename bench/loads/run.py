@@ -25,7 +25,7 @@ Results = list[tuple[Scenario, dict[str, Figures]]]
 def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.loads.run", description=__doc__)
     parser.add_argument("--subject", default="edged", help="who is judged (default: edged)")
-    parser.add_argument("--peers", default="haproxy,nginx", help="beside whom, in order; the first one decides; haproxy@2: a second instance")
+    parser.add_argument("--peers", default="haproxy,nginx", help="beside whom; the first one decides; haproxy@2: a second instance")
     parser.add_argument("--only", action="append", choices=[s.name for s in SCENARIOS], help="only this scenario; may be repeated")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measured window")
@@ -35,7 +35,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 @contextlib.contextmanager
 def groups() -> Iterator[tuple[CpuGroup | None, CpuGroup | None]]:
-    """The capped group of the proxies and the favoured one of load and backend; None where they cannot be made."""
+    """One for the proxies, capped, and one for load and backend; None where they cannot be made."""
     made: list[CpuGroup | None] = []
     try:
         made.append(CpuGroup.make("proxies", CAP_PERCENT))
@@ -49,8 +49,8 @@ def groups() -> Iterator[tuple[CpuGroup | None, CpuGroup | None]]:
 
 def introduce(labels: list[str], cores: Cores, capped: bool, congestion: str) -> None:
     print(", ".join(proxies.version(label.partition("@")[0]) for label in labels))
-    print(f"{cores}; congestion control {congestion}; " + (
-        f"proxies capped to {CAP_PERCENT} % of a core" if capped else "no CPU cap (it takes root and control groups): mind the load core's share"))
+    cap = f"proxies capped to {CAP_PERCENT} % of a core" if capped else "no CPU cap (needs root and control groups): mind the load core's share"
+    print(f"{cores}; congestion control {congestion}; {cap}")
 
 
 def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenario]) -> Results:
@@ -61,8 +61,8 @@ def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenari
     with (
         tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
         machine.congestion_control("cubic") as congestion,
-        groups() as (capped, favoured),
-        Bench(cores, favoured) as bench,
+        groups() as (capped, free),
+        Bench(cores, free) as bench,
         contextlib.closing(Arena(bench, labels, Path(folder), cores, capped)) as arena,
     ):
         introduce(labels, cores, capped is not None, congestion)

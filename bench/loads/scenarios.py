@@ -12,6 +12,7 @@ from .proxies import ProxyError, Running, Site
 ROUTES = 10_000
 ENDPOINTS = 2                    # each
 IDLE = 10_000
+LIGHT = Load(1)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Scenario:
     unit: str
     at_least: float
     aim: float
-    load: Load = Load(1)
+    load: Load = LIGHT
     routes: int = 1
     lower_is_better: bool = False
     kind: str = "speed"          # speed, latency, idle, routes

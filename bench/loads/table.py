@@ -32,7 +32,8 @@ def details(scenario: Scenario, figures: dict[str, Figures]) -> list[str]:
     for label, one in figures.items():
         line = f"  {label:14}{number(one.median):>12}  {spread(one.values):23}"
         if one.samples:
-            middle = {name: statistics.median(getattr(s, name) for s in one.samples) for name in ("per_s", "p50_us", "p99_us", "p999_us", "load_core")}
+            names = ("per_s", "p50_us", "p99_us", "p999_us", "load_core")
+            middle = {name: statistics.median(getattr(s, name) for s in one.samples) for name in names}
             cpu = statistics.median(s.proxy_cpu_s / s.seconds for s in one.samples)
             line += f"{middle['per_s']:>9,.0f}{middle['p50_us']:>9,.0f}{middle['p99_us']:>9,.0f}{middle['p999_us']:>10,.0f}"
             line += f"{cpu:>10.0%}{middle['load_core']:>11.0%} "
