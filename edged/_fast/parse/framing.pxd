@@ -12,6 +12,11 @@ cdef enum Coding:                # what a Transfer-Encoding says, gathered over 
 cdef inline bint is_gap(char c) noexcept nogil:
     return is_blank(c) or c == c'\r' or c == c'\n'       # line ends occur in folded values
 
+cdef inline View trimmed(const char* at, const char* stop) noexcept nogil:
+    while stop > at and is_gap((stop - 1)[0]):
+        stop -= 1
+    return view(at, stop - at)
+
 cdef inline bint next_element(View* rest, View* element) noexcept nogil:
     """Takes the next element of a comma separated list, without the blanks around it, maybe empty; False at the end."""
     cdef const char* p = rest.at

@@ -2,7 +2,7 @@
 # http-edge-behaviour.md 1-3 and 18). Nothing is copied: every view borrows from the bytes that were parsed.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from edged._fast.base.status cimport Status
+from edged._fast.base.status cimport BAD, Status
 from edged._fast.base.view cimport View
 
 cdef enum:
@@ -101,6 +101,12 @@ cdef struct Head:
 # that drips in is not scanned from its start at each byte. MORE: call again with more bytes. They never read behind data.n.
 cdef Status head_request(Head* out, View data, size_t seen, const HeadLimits* limits) noexcept nogil
 cdef Status head_response(Head* out, View data, size_t seen, const HeadLimits* limits) noexcept nogil
+
+# Writes the fault and answers BAD.
+cdef inline Status head_refuse(Head* out, uint16_t fault, const char* why) noexcept nogil:
+    out.fault = fault
+    out.why = why
+    return BAD
 
 # Value of the first field of that kind, or an empty view with at == NULL.
 cdef View head_value(const Head* head, uint8_t known) noexcept nogil

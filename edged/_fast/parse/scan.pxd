@@ -2,6 +2,7 @@
 # byte by byte elsewhere and near the end. All answer a position in [p, end] and never read at or behind `end`.
 
 from libc.stdint cimport uint8_t
+from edged._fast.base.view cimport unlikely
 
 cdef extern from *:
     """
@@ -151,3 +152,20 @@ cdef inline bint is_blank(char c) noexcept nogil:
 
 cdef inline bint is_digit(char c) noexcept nogil:
     return c'0' <= c <= c'9'
+
+cdef inline int line_end(const char* p, const char* end) noexcept nogil:
+    """Bytes of the line end at p: 2 or 1; 0: it is not all there; -1: this is no line end."""
+    if unlikely(p == end):
+        return 0
+    if p[0] == c'\n':
+        return 1
+    if p[0] != c'\r':
+        return -1
+    if unlikely(end - p < 2):
+        return 0
+    return 2 if p[1] == c'\n' else -1
+
+cdef inline const char* blanks_end(const char* p, const char* end) noexcept nogil:
+    while p < end and is_blank(p[0]):
+        p += 1
+    return p
