@@ -154,7 +154,7 @@ stream {{
 
 
 def edged(folder: Path, site: Site, ports: Ports) -> list[str]:
-    """One worker; everything else as it is by default but the time that idle clients are kept."""
+    """One worker; all else as it is by default but the time for idle clients and, as for the peers, who may share idle connections."""
     (folder / "edged.toml").write_text(f"""
 [run]
 runtime_dir = "{folder}/run"
@@ -167,7 +167,9 @@ client = "300s"
 server = "300s"
 http_keep_alive = "300s"
 [log]
-access = "off"
+target = "off"
+[defaults]
+http_reuse = "always"
 [sources.files]
 paths = ["routes.yaml"]
 [[listener]]
@@ -183,7 +185,7 @@ route = "tcp"
         text += f"- {{name: r{i}, host: {site.host(i)}, path: /, balance: roundrobin, to: [{', '.join(map(repr, site.addresses(i)))}]}}\n"
     text += f"- {{name: tcp, to: ['{site.tcp_address}']}}\n"
     (folder / "routes.yaml").write_text(text)
-    return [sys.executable, "-m", "edged.cli", "run", "--config", str(folder / "edged.toml")]
+    return [sys.executable, "-m", "edged", "run", "--config", str(folder / "edged.toml")]
 
 
 PREPARE: dict[str, Prepare] = {"edged": edged, "haproxy": haproxy, "nginx": nginx}
@@ -198,7 +200,7 @@ def program(name: str) -> str:
 
 
 def version(kind: str) -> str:
-    command = [sys.executable, "-m", "edged.cli", "--version"] if kind == "edged" else [program(kind), "-v"]
+    command = [sys.executable, "-m", "edged", "--version"] if kind == "edged" else [program(kind), "-v"]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"\d+\.\d+[\w.~+-]*", said.stdout + said.stderr)
     return f"{kind} {found.group()}" if found else kind

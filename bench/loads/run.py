@@ -49,7 +49,7 @@ def groups() -> Iterator[tuple[CpuGroup | None, CpuGroup | None]]:
 
 def introduce(labels: list[str], cores: Cores, capped: bool, congestion: str) -> None:
     print(", ".join(proxies.version(label.partition("@")[0]) for label in labels))
-    cap = f"proxies capped to {CAP_PERCENT} % of a core" if capped else "no CPU cap (needs root and control groups): mind the load core's share"
+    cap = f"proxies capped to {CAP_PERCENT} % of a core" if capped else "no CPU cap (needs root and control groups): mind the load core"
     print(f"{cores}; congestion control {congestion}; {cap}")
 
 
