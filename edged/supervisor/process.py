@@ -1,0 +1,272 @@
+"""The parent of all: binds, starts control and the workers, restarts what dies, and ends it all in order.
+
+It holds no routes and runs none of the compiled rooms. While a worker is away, connections wait in the queue of its slot's
+sockets, which stay open here; another worker is lent those sockets ("listen") until the slot's own serves again ("unlisten").
+(net.ipv4.tcp_migrate_req would do so only for sockets that were closed, and is an operator's to set.)
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import trio
+
+from edged.errors import StartError
+from edged.logs import lines_to_stderr
+from edged.settings import Settings
+from edged.supervisor.children import Backoff, Child, how_it_ended
+from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
+from edged.supervisor.notify import notify
+from edged.supervisor.sockets import Sockets
+from edged.wire import wire_pair
+
+__all__ = ["supervise"]
+
+log = logging.getLogger("edged.supervisor")
+
+CONTROL = -1                                     # its place among the children; a worker's place is its slot
+STOP_S = 2.0                                     # for children that were told to leave at once
+WAITING_S = 10.0                                 # between two lines that say what a start waits for
+
+
+def supervise(settings: Settings) -> int:
+    """Serve until a signal ends it; answers the exit status. Raises StartError."""
+    started_s = time.monotonic()
+    lines_to_stderr("edged")
+    for note in settings.notes:
+        log.warning("%s", note)
+    supervisor = Supervisor(settings, started_s)
+    try:
+        return trio.run(supervisor.run)
+    finally:
+        supervisor.close()
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, started_s: float) -> None:
+        self._settings = settings
+        self._started_s = started_s
+        self._slots = range(settings.worker.count)
+        self._identity = child_identity(settings)
+        raise_descriptor_limit(settings)
+        make_directories(settings, self._identity)
+        self._sockets = Sockets(settings.listeners, len(self._slots), self._identity.group_id if self._identity else -1)
+        self._arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
+        self._children: dict[int, Child] = {}
+        self._serving: set[int] = set()          # slots whose worker has a table in force
+        self._lent: dict[int, int] = {}          # slot -> the slot whose worker accepts for it
+        self._listening = False                  # connections are queued, not refused
+        self._routes_known = trio.Event()
+        self._all_serve = trio.Event()
+        self._left = {place: trio.Event() for place in (CONTROL, *self._slots)}
+        self._leaving = trio.Event()             # from now on, nobody is started again
+        self._over = trio.Event()
+        self._status = 0
+        self._failure = ""
+
+    def close(self) -> None:
+        self._sockets.close()
+        os.close(self._arena_fd)
+
+    async def run(self) -> int:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
+            async with trio.open_nursery() as nursery:
+                if not self._settings.run.bind_after_sync:
+                    self._listen()
+                for place in self._left:
+                    nursery.start_soon(self._keep, place)
+                nursery.start_soon(self._tell_when_ready)
+                nursery.start_soon(self._obey, signals)
+                await self._over.wait()
+                nursery.cancel_scope.cancel()    # whoever still runs is killed
+        if self._failure:
+            raise StartError(self._failure)
+        return self._status
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self._end(2)
+
+    def _end(self, status: int) -> None:
+        self._status = status
+        self._over.set()
+
+    # children
+
+    async def _keep(self, place: int) -> None:
+        """Run the child of a place, and run it again whenever it ends, until everybody leaves."""
+        backoff = Backoff()
+        wing = "control" if place == CONTROL else "worker"
+        while not self._leaving.is_set():
+            try:
+                child = Child(wing, max(place, 0), self._identity)
+            except (OSError, subprocess.SubprocessError) as why:
+                if not self._all_serve.is_set():
+                    self._fail(f"{wing} cannot be started: {why}")
+                    break
+                log.error("%s cannot be started, trying again: %s", wing, why)
+                await self._pause(Backoff.FIRST_S)
+                continue
+            self._children[place] = child
+            self._welcome(place, child)
+            returncode = await child.attend(self._hear)
+            del self._children[place]
+            self._miss(place)
+            if self._leaving.is_set():
+                break
+            how = f"{child.name} (process {child.pid}) {how_it_ended(returncode)}"
+            if not self._all_serve.is_set() and returncode >= 0:
+                self._fail(f"{how} before anything was served; its own lines say why")
+                break
+            pause_s = backoff.pause_s(trio.current_time() - child.started_s)
+            log.error("%s; it is started again%s", how, f" in {pause_s:g} s" if pause_s else "")
+            await self._pause(pause_s)
+        self._left[place].set()
+
+    async def _pause(self, pause_s: float) -> None:
+        with trio.move_on_after(pause_s):
+            await self._leaving.wait()
+
+    def _welcome(self, place: int, child: Child) -> None:
+        """Give a new child what it needs: settings and arena, its ends of the wires, its sockets."""
+        child.tell({"type": "settings", "settings": self._settings.to_wire()}, [self._arena_fd])
+        if place == CONTROL:
+            for slot in self._slots:
+                self._introduce(slot)
+        else:
+            self._introduce(place)
+            if self._listening:
+                self._hand_over(place, self._sockets.shared(), child)
+                self._hand_over(place, self._sockets.of_slot(place), child)
+
+    def _introduce(self, slot: int) -> None:
+        """A wire of their own for a worker and control, if both are there."""
+        control, worker = self._children.get(CONTROL), self._children.get(slot)
+        if control is not None and worker is not None:
+            ends = wire_pair()
+            control.tell({"type": "worker", "index": slot}, [ends[0].fileno()])
+            worker.tell({"type": "control"}, [ends[1].fileno()])
+            for end in ends:
+                end.close()
+
+    async def _hear(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        match child.name, message:
+            case "control", {"type": "ready", "routes": int(routes)}:
+                log.info("%d %s", routes, "route" if routes == 1 else "routes")
+                if not self._listening:
+                    self._listen()
+                self._routes_known.set()
+            case _, {"type": "serving"} if child.name != "control":
+                self._serves(child.index)
+            case _:
+                log.warning("%s said what nobody expects: %.40s", child.name, message["type"])
+
+    # sockets
+
+    def _listen(self) -> None:
+        self._sockets.listen()
+        self._listening = True
+        for bound in self._sockets.bound:
+            log.info('listening on %s (%s, "%s")', bound.address, bound.listener.mode, bound.listener.name)
+        for slot in self._slots:
+            if slot in self._children:
+                self._hand_over(slot, self._sockets.shared(), self._children[slot])
+                self._hand_over(slot, self._sockets.of_slot(slot), self._children[slot])
+
+    def _hand_over(self, slot: int, sockets: Sequence[tuple[int, int]], child: Child) -> None:
+        if sockets:
+            numbers, fds = zip(*sockets, strict=True)
+            child.tell({"type": "listen", "slot": slot, "listeners": numbers}, fds)
+
+    def _serves(self, slot: int) -> None:
+        self._serving.add(slot)
+        if len(self._serving) == len(self._slots):
+            self._all_serve.set()
+        helper = self._children.get(self._lent.pop(slot, slot))
+        if helper is not None and helper.index != slot:
+            helper.tell({"type": "unlisten", "slot": slot})
+        self._lend()
+
+    def _miss(self, place: int) -> None:
+        self._serving.discard(place)
+        self._lent = {slot: helper for slot, helper in self._lent.items() if helper != place}
+        self._lend()
+
+    def _lend(self) -> None:
+        """Give the sockets of every slot whose worker is away to the next worker that serves."""
+        if not self._all_serve.is_set() or self._leaving.is_set():
+            return
+        for slot in self._slots:
+            if slot not in self._serving and slot not in self._lent and self._serving:
+                helper = min(self._serving, key=lambda other: (other - slot) % len(self._slots))
+                self._lent[slot] = helper
+                self._hand_over(slot, self._sockets.of_slot(slot), self._children[helper])
+
+    # start and end
+
+    async def _tell_when_ready(self) -> None:
+        while not (self._routes_known.is_set() and self._all_serve.is_set()):
+            with trio.move_on_after(WAITING_S) as waiting:
+                await self._routes_known.wait()
+                await self._all_serve.wait()
+            if waiting.cancelled_caught:
+                log.warning("still waiting for %s", "the workers" if self._routes_known.is_set() else "the first routes")
+        count = len(self._slots)
+        log.info("ready in %d ms: %d %s", (time.monotonic() - self._started_s) * 1000, count, "worker" if count == 1 else "workers")
+        notify("READY=1", f"MAINPID={os.getpid()}")
+
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        """Signals, as `edged run --help` tells them."""
+        ending = False
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                if number == signal.SIGHUP and CONTROL in self._children:
+                    log.info("SIGHUP: the sources are read again; settings and code stay as they are until a restart")
+                    self._children[CONTROL].tell({"type": "reread"})
+                elif number == signal.SIGUSR1:
+                    self._tell_workers({"type": "reopen_logs"})
+                elif number in (signal.SIGTERM, signal.SIGINT):
+                    if ending:
+                        log.warning("a second signal: everything is cut")
+                        self._end(1)
+                        return
+                    ending = True
+                    notify("STOPPING=1")
+                    nursery.start_soon(self._drain if number == signal.SIGTERM else self._stop)
+
+    async def _drain(self) -> None:
+        run = self._settings.run
+        if run.drain_delay_ms:
+            log.info("SIGTERM: serving for another %g s, then draining", run.drain_delay_ms / 1000)
+            await trio.sleep(run.drain_delay_ms / 1000)
+        log.info("draining: exchanges have %g s to end", run.drain_timeout_ms / 1000)
+        self._leaving.set()
+        self._sockets.close()                    # ours first: the queues end when the workers have emptied and closed theirs
+        self._tell_workers({"type": "drain"})
+        with trio.move_on_after(run.drain_timeout_ms / 1000):
+            for slot in self._slots:
+                await self._left[slot].wait()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Tell whoever is left to leave at once; those who do not are killed."""
+        self._leaving.set()
+        self._sockets.close()
+        for child in self._children.values():
+            child.tell({"type": "stop"})
+        with trio.move_on_after(STOP_S):
+            for left in self._left.values():
+                await left.wait()
+        log.info("stopped")
+        self._end(0)
+
+    def _tell_workers(self, message: dict[str, Any]) -> None:
+        for place, child in self._children.items():
+            if place != CONTROL:
+                child.tell(message)

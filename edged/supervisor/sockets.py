@@ -1,0 +1,162 @@
+"""The listening sockets. The supervisor binds them once and keeps them, so that no child's death closes a door.
+
+For each TCP listener there is one SO_REUSEPORT socket for each worker slot: the kernel spreads connections over them evenly.
+A unix listener has one socket that all workers share, as SO_REUSEPORT does not spread those.
+"""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edged.errors import StartError
+from edged.model.listener import Listener
+from edged.settings.units import Address, address
+from edged.supervisor.holder import holder
+
+_IP_FREEBIND = 15                                # not in the socket module
+_IPV6_FREEBIND = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One listener's sockets: by slot for TCP, a single one for a unix socket."""
+
+    listener: Listener
+    address: Address                             # with the port that was really bound
+    sockets: Sequence[socket.socket]
+    file: tuple[int, int] = (0, 0)               # unix: device and inode, so that only our own file is removed
+
+
+class Sockets:
+    """All listening sockets of the settings. Raises StartError, and then holds none."""
+
+    def __init__(self, listeners: Sequence[Listener], slots: int, group_id: int = -1) -> None:
+        self.bound: list[Bound] = []
+        for listener in listeners:
+            try:
+                wanted = address(listener.address)
+                self.bound.append(_bind_unix(listener, wanted, group_id) if wanted.path else _bind_tcp(listener, wanted, slots))
+            except OSError as why:
+                message = self._explain(listener, wanted, why)
+                self.close()
+                raise StartError(f'listener "{listener.name}": {wanted}: {message}') from None
+
+    def listen(self) -> None:
+        for bound in self.bound:
+            for sock in bound.sockets:
+                sock.listen(bound.listener.backlog)
+
+    def of_slot(self, slot: int) -> list[tuple[int, int]]:
+        """Listener number and descriptor of each TCP listener's socket for one slot."""
+        return [(bound.listener.number, bound.sockets[slot].fileno()) for bound in self.bound if not bound.address.path]
+
+    def shared(self) -> list[tuple[int, int]]:
+        """The same for the sockets that every worker has."""
+        return [(bound.listener.number, bound.sockets[0].fileno()) for bound in self.bound if bound.address.path]
+
+    def close(self) -> None:
+        """Close our copies, and remove the files of unix sockets. May be called again."""
+        for bound in self.bound:
+            for sock in bound.sockets:
+                sock.close()
+            if bound.address.path:
+                _remove(bound.address.path, bound.file)
+        self.bound = []
+
+    def _explain(self, listener: Listener, wanted: Address, why: OSError) -> str:
+        if why.errno == errno.EADDRINUSE:
+            return self._taken(wanted)
+        if why.errno == errno.EACCES and not wanted.path:
+            return "permission denied: a port below 1024 needs root, CAP_NET_BIND_SERVICE, or a lower net.ipv4.ip_unprivileged_port_start"
+        if why.errno == errno.EADDRNOTAVAIL:
+            return "no interface has this address; freebind = true lets it come later"
+        return why.strerror or str(why)
+
+    def _taken(self, wanted: Address) -> str:
+        pid, name = holder(wanted)
+        if pid == os.getpid():
+            others = [bound for bound in self.bound if (bound.address.port, bound.address.path) == (wanted.port, wanted.path)]
+            return f'taken by listener "{others[0].listener.name}", {others[0].address}' if others else "taken by this process"
+        return f"taken by {name} (process {pid})" if pid else "taken by another process"
+
+
+def _bind_tcp(listener: Listener, wanted: Address, slots: int) -> Bound:
+    if wanted.port:
+        # With SO_REUSEPORT alone we would silently share the port with another edged of the same user.
+        with _tcp_socket(listener, wanted) as probe:
+            probe.bind((wanted.host, wanted.port))
+    sockets: list[socket.socket] = []
+    port = wanted.port
+    try:
+        for _ in range(slots):
+            sock = _tcp_socket(listener, wanted)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind((wanted.host, port))
+            port = sock.getsockname()[1]
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return Bound(listener, Address(wanted.host, port), sockets)
+
+
+def _tcp_socket(listener: Listener, wanted: Address) -> socket.socket:
+    """What is set here is inherited by every accepted connection."""
+    sock = socket.socket(wanted.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, listener.keepalive)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, listener.nodelay)
+    if listener.defer_accept_s:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept_s)
+    if wanted.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, listener.v6only)
+    if listener.freebind:
+        level, option = (socket.IPPROTO_IPV6, _IPV6_FREEBIND) if wanted.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_FREEBIND)
+        sock.setsockopt(level, option, 1)
+    return sock
+
+
+def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
+    _clear_stale(wanted.path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.bind(wanted.path)
+        os.chmod(wanted.path, listener.permissions)      # nobody can connect before listen()
+        os.chown(wanted.path, -1, group_id)
+        found = os.stat(wanted.path)
+    except OSError:
+        sock.close()
+        raise
+    return Bound(listener, wanted, [sock], (found.st_dev, found.st_ino))
+
+
+def _clear_stale(path: str) -> None:
+    """Remove the file that a crash left behind: a socket on which nobody answers."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "something that is no socket has this name")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:                  # its backlog is full: somebody listens
+            pass
+    raise OSError(errno.EADDRINUSE, "taken")
+
+
+def _remove(path: str, file: tuple[int, int]) -> None:
+    try:
+        found = os.lstat(path)
+        if (found.st_dev, found.st_ino) == file:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass

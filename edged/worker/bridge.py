@@ -1,0 +1,167 @@
+"""Between trio in the main thread and the engine in its own: the engine's bell, its tables, sockets, and its end.
+
+Neither ever waits for the other. The engine rings an eventfd when something is worth a look; everything told to the engine
+takes effect at the next turn of its loop.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import trio
+
+from edged.errors import EdgedError
+from edged.model.listener import Listener
+
+__all__ = ["Bridge", "EngineEnded", "EngineLike"]
+
+log = logging.getLogger("edged.worker")
+
+TURN_S = 0.02                                    # between two looks at the engine's turns, should the bell be silent
+PAUSED_AGAIN_S = 5.0                             # least time between two lines about accepting
+
+
+class EngineLike(Protocol):
+    """What is used of `edged._fast.run.engine.Engine`."""
+
+    bell: int
+
+    @property
+    def version_in_force(self) -> int: ...
+    @property
+    def idle(self) -> bool: ...
+    @property
+    def accept_paused(self) -> bool: ...
+
+    def add_listener(
+        self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int
+    ) -> None: ...
+    def remove_listener(self, fd: int) -> None: ...
+    def run(self) -> None: ...
+    def use_table(self, table: Any) -> None: ...
+    def take_retired(self) -> int: ...
+    def drain(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class EngineEnded(EdgedError):
+    """The engine's thread is gone, though nobody stopped it."""
+
+
+class Bridge:
+    """Runs one engine. `turns` answers how often its loop has turned so far."""
+
+    def __init__(self, engine: EngineLike, turns: Callable[[], int], listeners: Mapping[int, Listener]) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._listeners = listeners
+        self._sockets: dict[int, list[int]] = {}         # slot -> descriptors that the engine accepts on
+        self._rang = trio.Event()
+        self._ended = trio.Event()
+        self._stopped = False
+        self._paused = False
+        self._paused_told_s = -PAUSED_AGAIN_S
+        self._thread = threading.Thread(target=self._run_engine, args=(trio.lowlevel.current_trio_token(),), name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the engine's thread. It keeps the niceness that this thread has now."""
+        self._thread.start()
+
+    def _run_engine(self, token: trio.lowlevel.TrioToken) -> None:
+        try:
+            self._engine.run()
+        finally:
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._ended.set)
+
+    async def watch(self) -> None:
+        """Hear the bell until the engine has been stopped. Raises EngineEnded if it left by itself."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait_ended, nursery.cancel_scope)
+            while True:
+                await trio.lowlevel.wait_readable(self._engine.bell)
+                os.eventfd_read(self._engine.bell)
+                self._engine.take_retired()
+                self._tell_if_paused()
+                self._rang.set()
+                self._rang = trio.Event()
+
+    async def _wait_ended(self, watching: trio.CancelScope) -> None:
+        await self._ended.wait()
+        if not self._stopped:
+            raise EngineEnded("the engine has ended by itself")
+        watching.cancel()
+
+    def _tell_if_paused(self) -> None:
+        paused, now_s = self._engine.accept_paused, trio.current_time()
+        if paused and not self._paused and now_s >= self._paused_told_s + PAUSED_AGAIN_S:
+            log.warning("accepting pauses: no descriptor is left, or max_connections is reached")
+            self._paused, self._paused_told_s = True, now_s
+        elif not paused and self._paused:
+            log.warning("accepting again")
+            self._paused = False
+
+    # tables
+
+    async def use(self, table: Any, version: int) -> None:
+        """Put a table in force; returns when it is."""
+        self._engine.use_table(table)
+        await self.wait_in_force(version)
+
+    async def wait_in_force(self, version: int) -> None:
+        while self._engine.version_in_force != version:
+            await self._rang.wait()
+
+    # sockets
+
+    def listen(self, slot: int, number: int, fd: int) -> None:
+        """Accept on a listening socket, which from now on is ours to close."""
+        listener = self._listeners[number]
+        self._sockets.setdefault(slot, []).append(fd)
+        self._engine.add_listener(
+            number, fd, listener.name, listener.mode.value, listener.accept_proxy.value, listener.trusted, _port_of(fd)
+        )
+
+    async def unlisten(self, slot: int) -> None:
+        """Accept no more on a slot's sockets, and close them."""
+        fds = self._sockets.pop(slot, [])
+        for fd in fds:
+            self._engine.remove_listener(fd)
+        await self._let_turn()
+        for fd in fds:
+            os.close(fd)
+
+    async def _let_turn(self) -> None:
+        """Wait until the engine's loop has begun and ended a turn since: what it was told has taken effect."""
+        before = self._turns()
+        while self._turns() < before + 2 and not self._ended.is_set():
+            with trio.move_on_after(TURN_S):
+                await self._rang.wait()
+
+    # the end
+
+    async def drain(self) -> None:
+        """Stop accepting; returns when nothing is open any more."""
+        self._engine.drain()
+        await self._let_turn()
+        for slot in list(self._sockets):
+            await self.unlisten(slot)
+        while not self._engine.idle:
+            await self._rang.wait()
+
+    async def stop(self) -> None:
+        """End the engine at once and wait for its thread; open connections are cut."""
+        self._stopped = True
+        self._engine.stop()
+        await trio.to_thread.run_sync(self._thread.join)
+
+
+def _port_of(fd: int) -> int:
+    """The port that a socket is bound to; 0 for a unix socket. X-Forwarded-Port and logs tell it."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        name = sock.getsockname()
+        return int(name[1]) if isinstance(name, tuple) else 0

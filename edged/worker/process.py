@@ -1,0 +1,181 @@
+"""A worker: trio in the main thread hears the supervisor and control; the engine carries traffic in a thread of its own.
+
+The engine starts with the first table, so that no client is ever answered from nothing. Without control, traffic flows on
+with the last table. Without the supervisor, the worker ends what it has and leaves.
+"""
+
+import logging
+import os
+import threading
+from typing import Any
+
+import trio
+
+from edged._fast.memory.arena import Arena
+from edged._fast.route.table import TableError, open_table
+from edged.errors import EdgedError
+from edged.settings import Settings
+from edged.wire import Wire, WireClosed, WireError
+from edged.worker.bridge import Bridge, EngineEnded
+from edged.worker.engine_config import engine_config
+from edged.worker.shipping import Shipping
+
+__all__ = ["worker_main"]
+
+log = logging.getLogger("edged.worker")
+
+
+async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int) -> None:
+    """Run worker `index` until it is told to leave, or has drained."""
+    arena = Arena(arena_fd)
+    os.close(arena_fd)
+    arena.reset_gauges(index)                    # what a predecessor left running is over
+    arena.open_stripe(index)
+    worker = Worker(index, settings, wire, arena)
+    try:
+        await worker.run()
+    except* EngineEnded as why:
+        raise EdgedError(str(why.exceptions[0])) from None
+    finally:
+        wire.close()
+
+
+class Worker:
+    def __init__(self, index: int, settings: Settings, wire: Wire, arena: Arena) -> None:
+        self._index = index
+        self._settings = settings
+        self._wire = wire
+        self._arena = arena
+        self._bridge: Bridge | None = None       # once the first table is here
+        self._shipping: Shipping | None = None
+        self._waiting: list[tuple[int, int, int]] = []   # slot, listener, descriptor: until there is an engine
+        self._control = trio.CancelScope()       # around the task that hears the present control
+        self._draining = False
+
+    async def run(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._obey(nursery)
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                if self._bridge is not None:
+                    await self._bridge.stop()
+                if self._shipping is not None:
+                    await self._shipping.finish()
+
+    async def _obey(self, nursery: trio.Nursery) -> None:
+        """Hear the supervisor; returns when it is time to leave."""
+        while True:
+            try:
+                message, fds = await self._wire.receive()
+            except WireClosed:
+                log.warning("the supervisor is gone: what is open may end, then this worker leaves")
+                with trio.move_on_after(self._settings.run.drain_timeout_ms / 1000):
+                    await self._drain()
+                return
+            match message:
+                case {"type": "control"} if len(fds) == 1:
+                    self._control.cancel()
+                    self._control = trio.CancelScope()
+                    nursery.start_soon(self._hear_control, Wire.from_fd(fds.pop()), self._control, nursery)
+                case {"type": "listen", "slot": int(slot), "listeners": list(numbers)} if len(numbers) == len(fds):
+                    self._listen([(slot, number, fd) for number, fd in zip(numbers, fds, strict=True)])
+                    fds = []
+                case {"type": "unlisten", "slot": int(slot)}:
+                    await self._unlisten(slot)
+                case {"type": "reopen_logs"}:
+                    if self._shipping is not None:
+                        self._shipping.reopen()
+                case {"type": "drain"}:
+                    nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
+                case {"type": "stop"}:
+                    return
+                case _:
+                    log.warning("the supervisor said what nobody expects: %.40s", message["type"])
+            for fd in fds:
+                os.close(fd)
+
+    # control
+
+    async def _hear_control(self, wire: Wire, scope: trio.CancelScope, nursery: trio.Nursery) -> None:
+        """Take tables from one control process until it is gone or followed by another."""
+        with scope:
+            try:
+                while True:
+                    message, fds = await wire.receive()
+                    if message["type"] == "table" and len(fds) == 1:
+                        await self._take(wire, message["version"], fds[0], nursery)
+                    else:
+                        log.warning("control said what nobody expects: %.40s", message["type"])
+                    for fd in fds:
+                        os.close(fd)
+            except WireClosed:
+                pass                             # the supervisor brings the next one
+            except WireError as why:
+                log.error("control sent nonsense: %s", why)
+            finally:
+                wire.close()
+
+    async def _take(self, wire: Wire, version: int, fd: int, nursery: trio.Nursery) -> None:
+        try:
+            table = open_table(fd)
+        except (TableError, OSError) as why:
+            log.error("table %s is refused: %s", version, why)
+            await wire.send({"type": "table_refused", "version": version, "why": str(why)})
+            return
+        if self._bridge is None:
+            self._bridge = self._start_engine(table, nursery)
+            await self._bridge.wait_in_force(table.version)
+            self._start_listening()
+            await self._wire.send({"type": "serving"})
+        else:
+            await self._bridge.use(table, table.version)
+        await wire.send({"type": "table_in_force", "version": version})
+
+    def _start_engine(self, table: Any, nursery: trio.Nursery) -> Bridge:
+        from edged._fast.run.engine import Engine
+
+        engine = Engine(self._arena, self._index, engine_config(self._settings))
+        bridge = Bridge(engine, self._turns, {listener.number: listener for listener in self._settings.listeners})
+        engine.use_table(table)
+        bridge.start()
+        # From here on this thread, and those that it starts, step behind the engine.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.worker.nice)
+        nursery.start_soon(bridge.watch)
+        self._shipping = Shipping(engine.ring, self._settings.log)
+        nursery.start_soon(self._shipping.run)
+        return bridge
+
+    def _turns(self) -> int:
+        return self._arena.read_tally(self._index)["turns"]
+
+    # sockets
+
+    def _listen(self, sockets: list[tuple[int, int, int]]) -> None:
+        self._waiting += sockets
+        if self._bridge is not None:
+            self._start_listening()
+
+    def _start_listening(self) -> None:
+        assert self._bridge is not None
+        for slot, number, fd in self._waiting:
+            self._bridge.listen(slot, number, fd)
+        self._waiting = []
+
+    async def _unlisten(self, slot: int) -> None:
+        for _, _, fd in [waiting for waiting in self._waiting if waiting[0] == slot]:
+            os.close(fd)
+        self._waiting = [waiting for waiting in self._waiting if waiting[0] != slot]
+        if self._bridge is not None:
+            await self._bridge.unlisten(slot)
+
+    # the end
+
+    async def _drain_and_leave(self, leaving: trio.CancelScope) -> None:
+        await self._drain()
+        leaving.cancel()
+
+    async def _drain(self) -> None:
+        if self._bridge is not None:
+            await self._bridge.drain()
