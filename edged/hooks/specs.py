@@ -11,16 +11,15 @@ from typing import Any, Protocol
 import pluggy
 
 from edged.model.backend import Backend, Endpoint
-from edged.model.policy import (
-    Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts,
-)
+from edged.model.pack import pack_routes, unpack_routes
+from edged.model.policy import Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts
 from edged.model.route import Origin, Route
 from edged.model.state import Problem, Verdict
 
 __all__ = [
     "API_VERSION", "Algorithm", "Backend", "Balance", "Cookie", "Endpoint", "Forwarded", "HeaderAction", "Insecure", "Kind", "Object",
-    "Objects", "Origin", "Problem", "Publish", "Route", "SettingsError", "Snapshot", "Source", "SourceError", "Termination",
-    "Timeouts", "Translation", "Verdict", "hookimpl",
+    "Objects", "Origin", "Problem", "Publish", "Route", "Services", "SettingsError", "Snapshot", "Source", "SourceError", "Termination",
+    "Timeouts", "Translation", "Verdict", "hookimpl", "pack_routes", "unpack_routes",
 ]
 
 API_VERSION = 1
@@ -30,7 +29,7 @@ hookimpl = pluggy.HookimplMarker("edged")
 
 
 class SettingsError(Exception):
-    """A plugin's table of the settings file is wrong. `key` is the path within that table; it stops the start."""
+    """What the settings file has for a plugin is wrong. `key` is the path within `[sources]`, such as "files.paths"; it stops the start."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"{key}: {message}")
@@ -64,7 +63,11 @@ Publish = Callable[[Snapshot], Awaitable[None]]
 
 
 class Source(Protocol):
-    """Something that gives routes. Its newest snapshot replaces the one before."""
+    """Something that gives routes. Its newest snapshot replaces the one before.
+
+    Where it gives objects, the endpoints that they name are filtered (openshift-routes.md 2.3: no loopback, link-local or
+    metadata addresses), unless it has an attribute `filter_addresses` that is False. Objects and routes that did not change
+    should be the very same ones as in the snapshot before: they then cost next to nothing."""
 
     name: str
 
@@ -82,27 +85,39 @@ class Translation:
     verdicts: tuple[Verdict, ...] = ()
 
 
-Objects = Mapping[str, Sequence[Object]]         # by kind name, over all sources, oldest source first
+Objects = Mapping[str, Sequence[Object]]         # by kind name, over all sources, oldest source first; the same sequence until it changed
+
+
+class Services(Protocol):
+    """What the objects of kind Service, Endpoints and EndpointSlice come to, over all sources (openshift-routes.md 8.1 to 8.4)."""
+
+    changed: frozenset[tuple[str, str]] | None   # namespace and name of those that may differ since this kind was last asked; None: any
+
+    def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
+        """The ready endpoints of a service, each with weight 1: those whose port has this name or number, with None all."""
 
 
 class Kind(Protocol):
     """A translator of one sort of object to routes, whatever source brought it."""
 
     name: str                    # the object's `kind`: "Route"
-    needs: tuple[str, ...]       # other kinds it reads: ("Service", "Endpoints", "EndpointSlice")
+    needs: tuple[str, ...]       # other kinds whose change matters to it: ("Service", "Endpoints", "EndpointSlice")
 
-    def translate(self, objects: Objects) -> Translation:
-        """All objects of `name` (and `needs`) to routes. Called with everything at each change; must not block and must
-        treat objects as hostile: a bad one becomes a Problem, never an exception."""
+    def translate(self, objects: Objects, services: Services) -> Translation:
+        """All objects of `name` (and `needs`) to routes. Called with everything at each change of one of these; must not block
+        and must treat objects as hostile: a bad one becomes a Problem, never an exception. Answer the routes that did not change
+        as the very same objects. If it raises, its last translation stays in force, and it is next told that any service may
+        have changed."""
 
 
 @hookspec
 def edged_sources(settings: Mapping[str, Any]) -> Sequence[Source]:  # type: ignore[empty-body]
     """Offer sources of routes. Called once, in the control process, before the first worker starts.
 
-    `settings` is the plugin's own table of the settings file (`[sources.NAME]` under key NAME, for all plugins; paths in it are
-    already relative to the settings file through `settings["__dir__"]`). Return () to stay out; raise SettingsError to stop the
-    start. Each source is then run in a task of its own. Since API 1."""
+    `settings` holds the `[sources]` table of the settings file: `[sources.NAME]` is `settings["NAME"]`; paths in it are relative
+    to `settings["__dir__"]`, the folder of that file, and `settings["router"]` has the `ROUTER_*` variables that are set. Return ()
+    to stay out; raise SettingsError with a key such as "NAME.paths" to stop the start. Each source is then run in a task of its
+    own. Since API 1."""
 
 
 @hookspec

@@ -1,0 +1,115 @@
+"""All that the sources gave becomes the state: sound routes, the winners of their claims, and a verdict for each that lost."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from edged.control.claims import Claims
+from edged.control.intake import Intake
+from edged.control.kinds import Translator
+from edged.control.sound import flaw
+from edged.control.spans import changed_span
+from edged.hooks import Origin, Problem, Route, Translation, Verdict
+from edged.hooks.manager import OfferedKind
+from edged.model.listener import Listener, Mode
+from edged.model.state import State
+
+__all__ = ["Admission"]
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Keeps the state. Its cost follows the change: what did not change is the same object in the next state."""
+
+    def __init__(
+        self, intake: Intake, kinds: Sequence[OfferedKind], listeners: tuple[Listener, ...], *, ownership: bool = True, version: int = 0
+    ) -> None:
+        """`version`: the highest that any worker may have seen; states count on from there."""
+        self.intake = intake
+        self.state = State(version, (), listeners)
+        self.problems: tuple[Problem, ...] = ()          # everything that keeps an object, or a part of it, from being served
+        self._translator = Translator(kinds)
+        self._claims = Claims(ownership=ownership)
+        self._offered: tuple[tuple[Route, ...], ...] = ()        # of each source and kind
+        self._flawed: dict[int, tuple[Route, Problem]] = {}      # by id of the route
+        self._translations: list[Translation] = []
+
+    def update(self) -> bool:
+        """Make the next state of what is in the intake; answers whether it differs from the last."""
+        self._translations = self._translator.update(self.intake)
+        offered = (*self.intake.routes(), *(made.routes for made in self._translations))
+        self._check(offered)
+        claimants = [route for part in offered for route in part]
+        if self._flawed:
+            claimants = [route for route in claimants if id(route) not in self._flawed]
+        self._claims.update(tuple(claimants))
+        self._tell_problems()
+        return self._renew()
+
+    def bar(self, key: str, why: str) -> None:
+        """The table has no way to hold this route: leave it out until it changes. The next `update` makes a state without it."""
+        for route in self.state.routes:
+            if route.key == key:
+                self._flawed[id(route)] = route, Problem(route.origin, "", why, key)
+
+    def _check(self, offered: tuple[tuple[Route, ...], ...]) -> None:
+        """Look at the routes that were not there before; forget the flaws of those that are gone."""
+        before = self._offered if len(self._offered) == len(offered) else ((),) * len(offered)
+        for old, new in zip(before, offered, strict=True):
+            span = changed_span(old, new)
+            for route in old[span.start:span.old_end]:
+                self._flawed.pop(id(route), None)
+            for route in new[span.start:span.new_end]:
+                wrong = flaw(route)
+                if wrong is not None:
+                    self._flawed[id(route)] = route, _problem(route, *wrong)
+        self._offered = offered
+
+    def _renew(self) -> bool:
+        last = self.state
+        verdicts = (*(verdict for made in self._translations for verdict in made.verdicts), *self._claims.verdicts)
+        if verdicts != last.verdicts:
+            _log_new(last.verdicts, verdicts)
+        changed = bool(changed_span(last.routes, self._claims.admitted))
+        if changed or verdicts != last.verdicts:
+            self.state = State(last.version + changed, self._claims.admitted, last.listeners, verdicts)
+        return changed
+
+    def _tell_problems(self) -> None:
+        problems = (
+            *self.intake.problems(), *(problem for made in self._translations for problem in made.problems),
+            *(problem for _, problem in self._flawed.values()),
+        )
+        if problems != self.problems:
+            _log_new(self.problems, problems)
+            self.problems = problems
+
+    def unread(self) -> list[Problem]:
+        """Objects of a kind that no plugin translates."""
+        return [
+            Problem(told.origin, "kind", f'no plugin knows objects of kind "{told.body.get("kind")}"')
+            for told in self._translator.unread(self.intake)
+        ]
+
+    def unserved_listeners(self) -> list[Listener]:
+        """Listeners of mode tcp whose route does not exist."""
+        names = {route.key for route in self.state.routes}
+        return [one for one in self.state.listeners if one.mode is Mode.TCP and one.route not in names]
+
+
+def _problem(route: object, field: str, message: str) -> Problem:
+    """`route` may be anything that a plugin gave in place of one."""
+    origin, key = getattr(route, "origin", None), getattr(route, "key", "")
+    return Problem(origin if isinstance(origin, Origin) else Origin("a plugin's snapshot"), field, message, str(key))
+
+
+def _log_new(old: Iterable[Problem | Verdict], new: Iterable[Problem | Verdict]) -> None:
+    """A line for each that was not told before."""
+    told = set(old)
+    for one in new:
+        if one in told:
+            continue
+        if isinstance(one, Verdict):
+            log.warning("%s: route %s is not admitted: %s: %s", one.origin, one.route, one.reason, one.message)
+        else:
+            log.warning("%s", one)

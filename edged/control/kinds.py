@@ -1,0 +1,98 @@
+"""Objects become routes: each kind is asked when something that it reads has changed, and fenced."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from edged.control.intake import Intake
+from edged.control.resolve import KINDS
+from edged.hooks import Endpoint, Object, Translation
+from edged.hooks.fence import PluginFailed, fence
+from edged.hooks.manager import OfferedKind
+
+__all__ = ["Translator"]
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+
+
+class _Objects(Mapping[str, Sequence[Object]]):
+    """What a kind sees of the objects; gathered by kind only when it looks."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def __getitem__(self, kind: str) -> Sequence[Object]:
+        return self._intake.objects(kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._intake.kinds())
+
+    def __len__(self) -> int:
+        return len(self._intake.kinds())
+
+
+class _Services:
+    """What a kind sees of the services, with what has changed since it was last asked."""
+
+    def __init__(self, intake: Intake, changed: frozenset[Key] | None) -> None:
+        self._index = intake.services
+        self.changed = changed
+
+    def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
+        return self._index.endpoints(namespace, service, port)
+
+
+class _Asked:
+    """One kind and its newest translation."""
+
+    def __init__(self, offered: OfferedKind) -> None:
+        self.offered = offered
+        self.translation = Translation()
+        self.changed: frozenset[Key] | None = None       # services it has not been told of; None: any
+        self.due = True
+
+
+class Translator:
+    """All kinds, in the order in which they were offered; of two for one kind of object the first is asked."""
+
+    def __init__(self, kinds: Sequence[OfferedKind]) -> None:
+        self._asked: dict[str, _Asked] = {}
+        for offered in kinds:
+            if offered.kind.name in self._asked:
+                first = self._asked[offered.kind.name].offered.plugin
+                log.error("plugin %s: kind %s is translated by plugin %s already", offered.plugin, offered.kind.name, first)
+            else:
+                self._asked[offered.kind.name] = _Asked(offered)
+
+    def update(self, intake: Intake) -> list[Translation]:
+        """The translations of all kinds, after asking those for which something changed; the same object where nothing did."""
+        dirty = intake.take_dirty()
+        changed = intake.services.take_changed()
+        for asked in self._asked.values():
+            kind = asked.offered.kind
+            if asked.changed is not None and not KINDS.isdisjoint(kind.needs):
+                asked.changed |= changed
+            if asked.due or asked.changed or kind.name in dirty or not dirty.isdisjoint(kind.needs):
+                self._ask(asked, intake)
+        return [asked.translation for asked in self._asked.values()]
+
+    def _ask(self, asked: _Asked, intake: Intake) -> None:
+        plugin, kind = asked.offered.plugin, asked.offered.kind
+        try:
+            with fence(plugin):
+                made = kind.translate(_Objects(intake), _Services(intake, asked.changed))
+                if not isinstance(made, Translation):
+                    raise TypeError(f"kind {kind.name} translated to {type(made).__name__}, not to a Translation")
+        except PluginFailed as why:
+            log.error("%s; the last routes of kind %s stay in force", why, kind.name, exc_info=why.__cause__)
+            asked.changed, asked.due = None, True
+            return
+        asked.translation = made
+        asked.changed, asked.due = frozenset(), False
+
+    def unread(self, intake: Intake) -> list[Object]:
+        """Objects of a kind that nobody reads."""
+        read = {"Namespace", "Secret"} | KINDS | set(self._asked)
+        read.update(kind for asked in self._asked.values() for kind in asked.offered.kind.needs)
+        return [told for kind in sorted(intake.kinds() - read) for told in intake.objects(kind)]

@@ -1,0 +1,223 @@
+"""The control process: sources and kinds under trio, the truth made of them, and its way to the workers."""
+
+import logging
+import os
+import time
+from typing import Any
+
+import trio
+
+from edged._fast.memory.arena import Arena
+from edged.control.admit import Admission
+from edged.control.compile import Compiler
+from edged.control.intake import Intake
+from edged.control.publish import Publisher
+from edged.control.recall import Recall, read_recall
+from edged.control.sources import Inbox, SourceRunner
+from edged.control.watchdog import Watchdog
+from edged.hooks import SettingsError
+from edged.hooks.fence import PluginFailed, fence
+from edged.hooks.manager import OfferedKind, OfferedSource, Plugins, load_plugins
+from edged.settings import InvalidSettings, Settings
+from edged.wire import Wire, WireClosed
+
+__all__ = ["control_main", "offers"]
+
+log = logging.getLogger(__name__)
+
+_RECALL_AFTER_S = 2.0                            # a source that was here before has so long to speak first
+_WAIT_MOST_S = 10.0                              # one that was not
+_SETTLE_MOST_S = 0.1                             # under a flood of changes, tables are at most so far apart
+_SETTLE_TO_WORK = 4                              # before that, a table is four times its own cost away from the next
+_RETRY_S = 5.0
+_FREE_AFTER_S = 1.0
+
+
+async def control_main(settings: Settings, wire: Wire, arena_fd: int) -> None:
+    """Run control until the supervisor says stop, or is gone. Raises InvalidSettings if a plugin cannot live with its settings."""
+    arena = Arena(arena_fd)
+    os.close(arena_fd)
+    plugins = load_plugins()
+    with Watchdog(plugins.owner_of) as watchdog:
+        sources, kinds = offers(plugins, settings)
+        control = _Control(settings, wire, arena, sources, kinds)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watchdog.run)
+            nursery.start_soon(control.run)
+            await control.obey(nursery)
+            nursery.cancel_scope.cancel()
+
+
+def offers(plugins: Plugins, settings: Settings) -> tuple[list[OfferedSource], list[OfferedKind]]:
+    """What the plugins offer with these settings; raises InvalidSettings with the file and key that one of them refuses."""
+    given = settings.plugin_settings()
+    try:
+        return plugins.sources(given), plugins.kinds(given)
+    except SettingsError as why:
+        raise InvalidSettings((settings.problem(f"sources.{why.key}", why.message),)) from None
+
+
+class _Control:
+    def __init__(
+        self, settings: Settings, wire: Wire, arena: Arena, sources: list[OfferedSource], kinds: list[OfferedKind]
+    ) -> None:
+        self._wire = wire
+        self._arena = arena
+        self._inbox = Inbox()
+        self._runners = {one.source.name: SourceRunner(one, self._inbox) for one in sources}
+        router = settings.plugin_settings()["router"]
+        intake = Intake(
+            {name: runner.filter_addresses for name, runner in self._runners.items()},
+            endpoints_only=bool(router.get("watch_endpoints", False)),
+        )
+        version, self._recalled = read_recall(settings.run.state_dir)
+        self._admission = Admission(
+            intake, kinds, settings.listeners, ownership=not router["disable_namespace_ownership_check"],
+            version=max(version, self._version_in_force()),
+        )
+        self._compiler = Compiler(self._admission, arena)
+        self._freeable = trio.Event()
+        self._publisher = Publisher(settings.worker.count, self._taken)
+        self._recall = Recall(settings.run.state_dir, lambda: self._admission.state, intake.sources_by_place)
+        self._unserved: set[str] = set()         # names of tcp listeners without a route
+
+    def _version_in_force(self) -> int:
+        """The newest table that any worker has, or had before it died."""
+        stripes = range(self._arena.read_stripes_in_use())
+        return max((int(self._arena.read_tally(stripe)["table_version"]) for stripe in stripes), default=0)
+
+    def _taken(self) -> None:
+        self._freeable.set()
+
+    # the supervisor
+
+    async def obey(self, nursery: trio.Nursery) -> None:
+        """Do what the supervisor says until it says stop."""
+        while True:
+            try:
+                message, fds = await self._wire.receive()
+            except WireClosed:
+                log.warning("the supervisor is gone")
+                return
+            match message:
+                case {"type": "worker", "index": int(index)} if len(fds) == 1:
+                    nursery.start_soon(self._publisher.serve, index, Wire.from_fd(fds.pop()))
+                case {"type": "reread"}:
+                    for runner in self._runners.values():
+                        if runner.ended:
+                            nursery.start_soon(runner.run)
+                        else:
+                            runner.read_again()
+                case {"type": "stop"}:
+                    return
+                case _:
+                    log.warning("the supervisor sent an unknown message %r", message["type"])
+            for fd in fds:
+                os.close(fd)
+
+    # the truth
+
+    async def run(self) -> None:
+        """Make tables of what the sources give, for ever."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for runner in self._runners.values():
+                    nursery.start_soon(runner.run)
+                await self._first_table()
+                nursery.start_soon(self._recall.run)
+                nursery.start_soon(self._free_slots)
+                await self._follow()
+        finally:
+            with trio.move_on_after(1, shield=True):
+                if self._publisher.version:
+                    await self._recall.write()
+            self._publisher.close()
+
+    async def _first_table(self) -> None:
+        """Wait for every source, or for what it gave in an earlier life, or until waiting no longer helps; then publish."""
+        started_s = trio.current_time()
+        serving = self._version_in_force() > 0
+        while True:
+            self._take()
+            waiting = self._still_waiting(trio.current_time() - started_s)
+            if not waiting:
+                self._renew()
+                silent = [name for name in self._admission.intake.silent() if not self._runners[name].ended]
+                if self._publish(keep=serving and bool(silent)):
+                    break
+                log.warning("the workers keep the table they have until source %s has spoken", " or ".join(silent))
+            with trio.move_on_after(min(waiting.values(), default=_WAIT_MOST_S)):
+                await self._inbox.wait()
+        await self._wire.send({"type": "ready", "routes": len(self._admission.state.routes)})
+
+    def _still_waiting(self, passed_s: float) -> dict[str, float]:
+        """The silent sources that may still speak in time, and how long each is waited for; what others gave before is recalled."""
+        waiting = {}
+        for name in self._admission.intake.silent():
+            runner, before = self._runners[name], self._recalled.get(name)
+            if runner.ended:
+                continue
+            left_s = (_RECALL_AFTER_S if before or runner.stale else _WAIT_MOST_S) - passed_s
+            if left_s > 0:
+                waiting[name] = left_s
+            elif before:
+                log.warning("source %s is silent: the %d routes that it gave before are in force", name, len(before))
+                self._admission.intake.recall(name, self._recalled.pop(name))
+        return waiting
+
+    async def _follow(self) -> None:
+        """A lone change goes at once; the faster they come, the more of them share a table."""
+        self._recalled.clear()
+        settle_s = 0.0
+        while True:
+            behind = self._publisher.version != self._admission.state.version
+            with trio.move_on_after(_RETRY_S if behind else float("inf")):
+                await self._inbox.wait()
+            started_s = time.perf_counter()
+            self._take()
+            if self._renew() or behind:
+                self._publish()
+            settle_s = min(_SETTLE_MOST_S, _SETTLE_TO_WORK * (time.perf_counter() - started_s))
+            await trio.sleep(settle_s)
+
+    def _take(self) -> None:
+        """What lies in the inbox goes to the intake."""
+        for name, snapshot in self._inbox.take().items():
+            try:
+                with fence(self._runners[name].plugin):
+                    self._admission.intake.put(name, snapshot)
+            except PluginFailed as why:
+                log.error("source %s: %s; its last routes stay in force", name, why, exc_info=why.__cause__)
+
+    def _renew(self) -> bool:
+        """Make the next state; answers whether it has to be published."""
+        changed = self._admission.update()
+        if changed or not self._publisher.version:
+            unserved = self._admission.unserved_listeners()
+            for listener in unserved:
+                if listener.name not in self._unserved:
+                    log.warning("listener %s: there is no route %s; its connections are closed", listener.name, listener.route)
+            self._unserved = {listener.name for listener in unserved}
+        return changed
+
+    def _publish(self, *, keep: bool = False) -> bool:
+        """Publish the present state; answers whether that was possible. `keep`: not if it is empty."""
+        if keep and not self._admission.state.routes:
+            return False
+        started_s = time.perf_counter()
+        table = self._compiler.table()
+        if table is None:
+            return False
+        self._publisher.publish(table)
+        self._recall.touch()
+        took_ms = (time.perf_counter() - started_s) * 1000
+        log.debug("table %d: %d routes, made in %.1f ms", table.version, len(self._admission.state.routes), took_ms)
+        return True
+
+    async def _free_slots(self) -> None:
+        """Free the slots that no table in force names, some time after it was taken: many changes then share the work."""
+        while True:
+            await self._freeable.wait()
+            await trio.sleep(_FREE_AFTER_S)
+            self._freeable = trio.Event()
+            self._compiler.slots.release(self._publisher.in_force())

@@ -1,0 +1,167 @@
+"""Which endpoints a service has: the objects of kind Service, Endpoints and EndpointSlice of all sources, read when a kind asks."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import md5
+from typing import Any, NamedTuple
+
+from edged.control.addresses import allowed, literal, packed
+from edged.hooks import Endpoint, Object
+
+__all__ = ["KINDS", "ServiceIndex"]
+
+KINDS = frozenset({"Service", "Endpoints", "EndpointSlice"})
+
+_SLICE_OF = "kubernetes.io/service-name"
+_IDLED = "idling.alpha.openshift.io/idled-at"
+
+Key = tuple[str, str]                            # namespace and name of a service
+
+
+class _Told(NamedTuple):
+    """One object, and whether its addresses are filtered."""
+
+    object: Object
+    filtered: bool
+
+
+class _Ready(NamedTuple):
+    """One address and port that takes traffic."""
+
+    address: str
+    port: int
+    port_name: str
+    pod: str
+
+
+class ServiceIndex:
+    """Objects by the service they speak of. Nothing is resolved before it is asked for, and nothing resolved is kept: the
+    kinds keep what they made of it."""
+
+    def __init__(self, *, endpoints_only: bool = False) -> None:
+        """`endpoints_only`: ROUTER_WATCH_ENDPOINTS (openshift-routes.md 8.1); otherwise Endpoints count where no slice exists."""
+        self._endpoints_only = endpoints_only
+        self._by_kind: dict[str, dict[Key, list[_Told]]] = {kind: {} for kind in KINDS}
+        self._changed: set[Key] = set()
+
+    def learn(self, kind: str, told: Object, filtered: bool) -> None:
+        key = _service_of(kind, told)
+        if key is not None:
+            self._by_kind[kind].setdefault(key, []).append(_Told(told, filtered))
+            self._changed.add(key)
+
+    def forget(self, kind: str, told: Object) -> None:
+        key = _service_of(kind, told)
+        if key is not None:
+            kept = [one for one in self._by_kind[kind].get(key, ()) if one.object is not told]
+            if kept:
+                self._by_kind[kind][key] = kept
+            else:
+                self._by_kind[kind].pop(key, None)
+            self._changed.add(key)
+
+    def take_changed(self) -> frozenset[Key]:
+        """The services that may differ since the last call."""
+        changed = frozenset(self._changed)
+        self._changed.clear()
+        return changed
+
+    def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
+        """Ready endpoints in the order of openshift-routes.md 8.1, of the ports that `port` matches (8.2), without duplicates (8.3)."""
+        key = namespace, service
+        found: dict[str, Endpoint] = {}
+        for ready in self._ready(key) or self._waking(key):
+            if port is None or port in (ready.port_name, str(ready.port)):
+                target = f"pod:{ready.pod}" if ready.pod else "ept"
+                identity = f"{target}:{service}:{ready.port_name}:{ready.address}:{ready.port}"
+                if identity not in found:
+                    cookie = md5(identity.encode(), usedforsecurity=False).hexdigest()
+                    found[identity] = Endpoint(ready.address, ready.port, identity, 1, cookie)
+        return tuple(found.values())
+
+    def _ready(self, key: Key) -> list[_Ready]:
+        slices = () if self._endpoints_only else self._by_kind["EndpointSlice"].get(key, ())
+        if slices:
+            ordered = sorted(slices, key=lambda told: _text(_map(told.object.body.get("metadata")).get("name")))
+            return [ready for told in ordered for ready in _of_slice(told)]
+        return [ready for told in self._by_kind["Endpoints"].get(key, ()) for ready in _of_endpoints(told)]
+
+    def _waking(self, key: Key) -> list[_Ready]:
+        """Of an idled service, its own address: a connection there wakes the pods (openshift-routes.md 8.4)."""
+        services = self._by_kind["Service"].get(key, ())
+        if not services or not any(_idled(told) for told in (*services, *self._by_kind["Endpoints"].get(key, ()))):
+            return []
+        spec = _map(services[0].object.body.get("spec"))
+        address = literal(_text(spec.get("clusterIP")))
+        if address is None:                      # headless, or nonsense
+            return []
+        return [_Ready(address, number, name, "") for number, name in _ports(spec.get("ports"))]
+
+
+def _service_of(kind: str, told: Object) -> Key | None:
+    """The service that an object speaks of, or None if it does not say."""
+    meta = _map(told.body.get("metadata"))
+    name = _map(meta.get("labels")).get(_SLICE_OF) if kind == "EndpointSlice" else meta.get("name")
+    namespace = meta.get("namespace")
+    if isinstance(name, str) and isinstance(namespace, str) and name:
+        return namespace, name
+    return None
+
+
+def _of_endpoints(told: _Told) -> Iterator[_Ready]:
+    for subset in _maps(told.object.body.get("subsets")):
+        ports = sorted(_ports(subset.get("ports")))
+        for address, pod in _addresses((one.get("ip"), one) for one in _maps(subset.get("addresses"))):
+            if not told.filtered or allowed(address):
+                yield from (_Ready(address, number, name, pod) for number, name in ports)
+
+
+def _of_slice(told: _Told) -> Iterator[_Ready]:
+    body = told.object.body
+    if body.get("addressType") not in ("IPv4", "IPv6"):
+        return
+    ports = sorted(_ports(body.get("ports")))
+    ready = (one for one in _maps(body.get("endpoints")) if _map(one.get("conditions")).get("ready") in (True, None))
+    for address, pod in _addresses((ip, one) for one in ready for ip in _list(one.get("addresses"))):
+        if not told.filtered or allowed(address):
+            yield from (_Ready(address, number, name, pod) for number, name in ports)
+
+
+def _addresses(given: Iterable[tuple[Any, Mapping[str, Any]]]) -> Iterator[tuple[str, str]]:
+    """Address and pod, by IP bytes, then host name."""
+    found = []
+    for ip, one in given:
+        address = literal(_text(ip))
+        if address is not None:
+            target = _map(one.get("targetRef"))
+            pod = _text(target.get("name")) if target.get("kind") == "Pod" else ""
+            found.append((":" in address, packed(address), _text(one.get("hostname")), address, pod))
+    for *_, address, pod in sorted(found):
+        yield address, pod
+
+
+def _ports(given: Any) -> Iterator[tuple[int, str]]:
+    """TCP ports and their names."""
+    for port in _maps(given):
+        number = port.get("port")
+        if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 65536 and port.get("protocol") in ("TCP", "", None):
+            yield number, _text(port.get("name"))
+
+
+def _idled(told: _Told) -> bool:
+    return _IDLED in _map(_map(told.object.body.get("metadata")).get("annotations"))
+
+
+def _map(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+def _maps(given: Any) -> Iterator[Mapping[str, Any]]:
+    return (one for one in _list(given) if isinstance(one, Mapping))
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
