@@ -24,7 +24,6 @@ DIRECTIVES = {
     "boundscheck": CHECKED,
     "wraparound": False,
     "initializedcheck": CHECKED,
-    "nonecheck": CHECKED,
     "cdivision": True,
     "overflowcheck": False,
     "embedsignature": True,
@@ -32,7 +31,7 @@ DIRECTIVES = {
 
 
 def compile_args() -> list[str]:
-    args = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", "-Wno-unused-variable"]
+    args = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unused-but-set-variable"]
     if not CHECKED:
         return [*args, "-O3", "-fno-plt", "-DCYTHON_WITHOUT_ASSERTIONS=1"]
     args += ["-O1", "-g", "-DEDGED_CHECKED=1"]
