@@ -21,3 +21,4 @@ cdef size_t reply_error(char* out, size_t room, uint16_t status, View detail, ui
 cdef size_t reply_redirect(char* out, size_t room, View host, View target, uint32_t flags) noexcept nogil   # 302 to https
 cdef View reply_continue() noexcept nogil                             # "HTTP/1.1 100 Continue\r\n\r\n"
 cdef void reply_install(uint16_t status, const char* at, size_t n) noexcept nogil    # an operator's error file, raw; borrowed for ever
+cdef bint reply_installed(uint16_t status) noexcept nogil

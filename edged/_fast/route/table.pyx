@@ -12,6 +12,7 @@ from edged._fast.route.layout cimport (
     GROUP_ANY, GROUP_EXACT, GROUP_WILDCARD, HOST_MOST, NO_ENTRY, TABLE_MAGIC, Entry, Group, Header, Row, Slot, group_at,
     group_entries, group_find,
 )
+from edged._fast.route.out cimport lower
 
 from edged._fast.route.builder import TableBuilder, TableError
 
@@ -33,13 +34,6 @@ cdef inline View without_port(View host) noexcept nogil:
     if host.n and host.at[host.n - 1] == c".":
         host.n -= 1
     return host
-
-cdef inline void lower(char* out, View text) noexcept nogil:
-    cdef size_t i
-    cdef unsigned char c
-    for i in range(text.n):
-        c = <unsigned char>text.at[i]
-        out[i] = <char>(c | ((<unsigned char>(c - c"A") < 26) << 5))
 
 cdef inline bint meets(const char* at, const Entry* entry, View path) noexcept nogil:
     """The segment rule of openshift-routes.md 5.2."""

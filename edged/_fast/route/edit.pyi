@@ -1,0 +1,1 @@
+"""Heads rewritten by their recipe: nothing of it is reached from Python."""

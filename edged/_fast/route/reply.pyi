@@ -1,0 +1,1 @@
+"""Answers of our own: nothing of it is reached from Python."""
