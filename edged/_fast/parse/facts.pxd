@@ -11,7 +11,7 @@ from edged._fast.parse.head cimport (
     KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH, KNOWN_EXPECT, KNOWN_HOST, KNOWN_NONE, KNOWN_SEC_WEBSOCKET_KEY, KNOWN_TE,
     KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, KNOWN_WWW_AUTHENTICATE, VERB_CONNECT, head_refuse,
 )
-from edged._fast.parse.scan cimport token_end
+from edged._fast.parse.scan cimport token_end, view_is_word
 
 cdef enum:
     NAMES_MOST = 64              # fields that Connection may name: each is sought among all fields
@@ -31,11 +31,11 @@ cdef struct Facts:               # gathered over the fields, before they are jud
 cdef inline Status read_connection(Head* out, Facts* facts, View value) noexcept nogil:
     cdef View element
     while next_element(&value, &element):
-        if view_is_nocase(element, "keep-alive", 10):
+        if view_is_word(element, "keep-alive", 10):
             out.flags |= HEAD_KEEP_ALIVE
-        elif view_is_nocase(element, "close", 5):
+        elif view_is_word(element, "close", 5):
             out.flags |= HEAD_CLOSE
-        elif view_is_nocase(element, "upgrade", 7):
+        elif view_is_word(element, "upgrade", 7):
             facts.asks_upgrade = True
         elif element.n:
             facts.names += 1
@@ -47,14 +47,14 @@ cdef inline void read_upgrade(Facts* facts, View value) noexcept nogil:
     cdef View element
     while next_element(&value, &element):
         facts.upgrade |= element.n > 0
-        facts.websocket |= view_is_nocase(element, "websocket", 9)
-        if element.n >= 3 and view_is_nocase(view(element.at, 3), "h2c", 3) and (element.n == 3 or element.at[3] == c'/'):
+        facts.websocket |= view_is_word(element, "websocket", 9)
+        if element.n >= 3 and view_is_word(view(element.at, 3), "h2c", 3) and (element.n == 3 or element.at[3] == c'/'):
             facts.h2c = True
 
 cdef inline bint has_element(View value, const char* word, size_t n) noexcept nogil:
     cdef View element
     while next_element(&value, &element):
-        if view_is_nocase(element, word, n):
+        if view_is_word(element, word, n):
             return True
     return False
 
@@ -63,7 +63,7 @@ cdef inline bint is_of_connection(View value) noexcept nogil:
     cdef View element, scheme
     while next_element(&value, &element):
         scheme = view(element.at, token_end(element.at, element.at + element.n) - element.at)
-        if view_is_nocase(scheme, "negotiate", 9) or view_is_nocase(scheme, "ntlm", 4):
+        if view_is_word(scheme, "negotiate", 9) or view_is_word(scheme, "ntlm", 4):
             return True
     return False
 
@@ -101,7 +101,7 @@ cdef inline Status gather(Head* out, Facts* facts) noexcept nogil:
         elif field.known == KNOWN_UPGRADE:
             read_upgrade(facts, field.value)
         elif field.known == KNOWN_EXPECT:
-            if out.minor and view_is_nocase(field.value, "100-continue", 12): out.flags |= HEAD_EXPECT_CONTINUE
+            if out.minor and view_is_word(field.value, "100-continue", 12): out.flags |= HEAD_EXPECT_CONTINUE
         elif field.known == KNOWN_TE:
             if has_element(field.value, "trailers", 8): out.flags |= HEAD_TRAILERS_OK
         elif field.known == KNOWN_SEC_WEBSOCKET_KEY:
@@ -163,8 +163,8 @@ cdef inline Status settle(Head* out, Facts* facts) noexcept nogil:
     return DONE
 
 cdef inline int default_port(View target) noexcept nogil:
-    if target.n >= 7 and view_is_nocase(view(target.at, 7), "http://", 7): return 80
-    return 443 if target.n >= 8 and view_is_nocase(view(target.at, 8), "https://", 8) else -1
+    if target.n >= 7 and view_is_word(view(target.at, 7), "http://", 7): return 80
+    return 443 if target.n >= 8 and view_is_word(view(target.at, 8), "https://", 8) else -1
 
 cdef inline Status compare_authority(Head* out, const Authority* host) noexcept nogil:
     """The target names an authority itself: it must be a good one, and equal to Host. `host` is NULL on HTTP/1.0 without it."""

@@ -1,8 +1,8 @@
 # What the values of single fields say: lists, Content-Length, Transfer-Encoding.
 
 from libc.stdint cimport uint32_t, uint64_t
-from edged._fast.base.view cimport View, view, view_is_nocase
-from edged._fast.parse.scan cimport is_blank, is_digit
+from edged._fast.base.view cimport View, view
+from edged._fast.parse.scan cimport is_blank, is_digit, view_is_word
 
 cdef enum Coding:                # what a Transfer-Encoding says, gathered over all its fields
     CODING_CHUNKED = 1           # "chunked" was named, once, and nothing behind it
@@ -71,5 +71,5 @@ cdef inline uint32_t read_codings(View value, uint32_t before) noexcept nogil:
     while next_element(&rest, &element):
         if found & CODING_CHUNKED or element.n == 0:
             return CODING_WRONG
-        found |= CODING_CHUNKED if view_is_nocase(element, "chunked", 7) else CODING_OTHER
+        found |= CODING_CHUNKED if view_is_word(element, "chunked", 7) else CODING_OTHER
     return found

@@ -8,7 +8,7 @@ from edged._fast.parse.facts cimport Facts, compare_authority, settle
 from edged._fast.parse.firstline cimport request_line, status_line
 from edged._fast.parse.framing cimport trimmed
 from edged._fast.parse.known cimport known_name
-from edged._fast.parse.scan cimport blanks_end, has_empty_line, is_blank, line_end, newlines_end, text_end, token_end
+from edged._fast.parse.scan cimport Stops, blanks_end, has_empty_line, is_blank, newlines_end, next_line, stops_start, token_end
 
 cdef extern from *:
     int __builtin_clzll(unsigned long long) noexcept nogil
@@ -39,69 +39,58 @@ cdef inline bint still_open(View data, size_t seen) noexcept nogil:
 
 # ---- the fields
 
-cdef inline Status read_name(Head* out, Field* field, const char** at, const char* end) noexcept nogil:
-    cdef const char* p = at[0]
-    cdef const char* stop = token_end(p, end)
-    if unlikely(stop == end):
-        return MORE
-    if unlikely(stop[0] != c':' or stop == p):
-        return head_refuse(out, 400, "a blank before the colon" if stop > p and is_blank(stop[0]) else "no name of a field")
-    field.name = view(p, stop - p)
-    field.known = known_name(p, stop - p)
+cdef inline Status read_field(Head* out, Field* field, const char* p, const char* stop, const char* end) noexcept nogil:
+    """The line [p, stop). Its name cannot go beyond `stop`, where a control character stands."""
+    cdef const char* colon = token_end(p, end)
+    if unlikely(colon[0] != c':' or colon == p):
+        return head_refuse(out, 400, "a blank before the colon" if colon > p and is_blank(colon[0]) else "no name of a field")
+    field.name = view(p, colon - p)
+    field.value = trimmed(blanks_end(colon + 1, stop), stop)
+    field.known = known_name(p, colon - p)
     field.flags = 0
-    at[0] = stop + 1
     return DONE
 
-cdef inline Status read_value(Head* out, View* value, const char** at, const char* end) noexcept nogil:
-    """The rest of a line. What `value` shows already goes on: over the line end between them, if the line is a folded one."""
-    cdef const char* start = blanks_end(at[0], end)
-    cdef const char* stop = text_end(start, end)
-    cdef int ending = line_end(stop, end)
-    if unlikely(ending <= 0):
-        return MORE if ending == 0 else head_refuse(out, 400, "a control character in a value")
-    at[0] = stop + ending
-    value[0] = trimmed(value.at if value.n else start, stop)
-    return DONE
-
-cdef inline Status fold(Head* out, uint32_t n, const char** at, const char* end) noexcept nogil:
+cdef Status fold(Head* out, uint32_t n, const char* p, const char* stop) noexcept nogil:
+    """A line that goes on with the value before it; the line end between them stays in the view."""
+    cdef Field* field
     if n == 0:
         return head_refuse(out, 400, "the first field begins with a blank")
-    out.fields[n - 1].flags |= FIELD_FOLDED
+    field = &out.fields[n - 1]
+    field.value = trimmed(field.value.at if field.value.n else blanks_end(p, stop), stop)
+    field.flags |= FIELD_FOLDED
     out.flags |= HEAD_FOLDED
-    return read_value(out, &out.fields[n - 1].value, at, end)
+    return DONE
 
 cdef inline Status read_fields(Head* out, const char** at, const char* end, uint32_t limit) noexcept nogil:
+    """Lines are found by their control characters, sixty-four bytes at a time: finding one does not wait for what the line
+    before it holds, so that the processor works on several lines at once."""
     cdef uint32_t most = limit if limit < FIELDS_MOST else FIELDS_MOST
-    cdef const char* p = at[0]
     cdef uint32_t n = 0
+    cdef const char* p = at[0]
+    cdef const char* stop = NULL
+    cdef const char* after = NULL
+    cdef Stops stops
     cdef Status status
-    cdef int ending
-    cdef Field* field
+    stops_start(&stops, p, end)
     while True:
-        if unlikely(p == end):
-            return MORE
-        if unlikely(p[0] <= c' '):
-            ending = line_end(p, end)
-            if ending >= 0:
-                break
-            if is_blank(p[0]):
-                status = fold(out, n, &p, end)
-                if status != DONE: return status
-                continue
-        if unlikely(n == most):
+        status = next_line(&stops, &stop, &after)
+        if unlikely(status != DONE):
+            return MORE if status == MORE else head_refuse(out, 400, "a control character in a field")
+        if stop == p:
+            break
+        if unlikely(is_blank(p[0])):
+            status = fold(out, n, p, stop)
+        elif likely(n < most):
+            status = read_field(out, &out.fields[n], p, stop, end)
+            n += 1
+        else:
             return head_refuse(out, 431, "too many fields")
-        field = &out.fields[n]
-        status = read_name(out, field, &p, end)
         if unlikely(status != DONE):
             return status
-        field.value = view(NULL, 0)
-        status = read_value(out, &field.value, &p, end)
-        if unlikely(status != DONE):
-            return status
-        n += 1
+        p = after
     out.n = <uint16_t>n
-    at[0] = p + ending
-    return MORE if ending == 0 else DONE
+    at[0] = after
+    return DONE
 
 
 cdef inline Status judge_request(Head* out) noexcept nogil:

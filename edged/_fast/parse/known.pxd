@@ -8,71 +8,71 @@ from edged._fast.parse.head cimport (
     KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE, KNOWN_WWW_AUTHENTICATE, KNOWN_X_FORWARDED_FOR, KNOWN_X_FORWARDED_HOST,
     KNOWN_X_FORWARDED_PORT, KNOWN_X_FORWARDED_PROTO, KNOWN_X_FORWARDED_PROTO_VERSION, KNOWN_X_SSL,
 )
-from edged._fast.parse.scan cimport token_is
+from edged._fast.parse.scan cimport word_is
 
 cdef inline bint is_client_certificate_field(const char* at, size_t n) noexcept nogil:
     """The rest of a name behind "x-ssl-", for openshift-routes.md 7.8."""
     if n == 6:
-        return token_is(at, "issuer", 6)
+        return word_is(at, "issuer", 6)
     if n == 9:
-        return token_is(at, "client-dn", 9) or token_is(at, "client-cn", 9)
+        return word_is(at, "client-dn", 9) or word_is(at, "client-cn", 9)
     if n == 10:
-        return token_is(at, "client-der", 10)
+        return word_is(at, "client-der", 10)
     if n == 11:
-        return token_is(at, "client-sha1", 11)
+        return word_is(at, "client-sha1", 11)
     if n == 13:
-        return token_is(at, "client-verify", 13) or token_is(at, "client-serial", 13)
+        return word_is(at, "client-verify", 13) or word_is(at, "client-serial", 13)
     if n == 14:
-        return token_is(at, "client-version", 14) or token_is(at, "client-subject", 14)
+        return word_is(at, "client-version", 14) or word_is(at, "client-subject", 14)
     if n == 15:
-        return token_is(at, "client-notafter", 15)
-    return n == 16 and token_is(at, "client-notbefore", 16)
+        return word_is(at, "client-notafter", 15)
+    return n == 16 and word_is(at, "client-notbefore", 16)
 
 cdef inline uint8_t known_long(const char* at, size_t n) noexcept nogil:
     if n == 13:
-        return KNOWN_CACHE_CONTROL if token_is(at, "cache-control", 13) else KNOWN_NONE
+        return KNOWN_CACHE_CONTROL if word_is(at, "cache-control", 13) else KNOWN_NONE
     elif n == 14:
-        if token_is(at, "content-length", 14): return KNOWN_CONTENT_LENGTH
-        if token_is(at, "http2-settings", 14): return KNOWN_HTTP2_SETTINGS
+        if word_is(at, "content-length", 14): return KNOWN_CONTENT_LENGTH
+        if word_is(at, "http2-settings", 14): return KNOWN_HTTP2_SETTINGS
     elif n == 15:
-        return KNOWN_X_FORWARDED_FOR if token_is(at, "x-forwarded-for", 15) else KNOWN_NONE
+        return KNOWN_X_FORWARDED_FOR if word_is(at, "x-forwarded-for", 15) else KNOWN_NONE
     elif n == 16:
-        if token_is(at, "x-forwarded-host", 16): return KNOWN_X_FORWARDED_HOST
-        if token_is(at, "x-forwarded-port", 16): return KNOWN_X_FORWARDED_PORT
-        if token_is(at, "proxy-connection", 16): return KNOWN_PROXY_CONNECTION
-        if token_is(at, "www-authenticate", 16): return KNOWN_WWW_AUTHENTICATE
+        if word_is(at, "x-forwarded-host", 16): return KNOWN_X_FORWARDED_HOST
+        if word_is(at, "x-forwarded-port", 16): return KNOWN_X_FORWARDED_PORT
+        if word_is(at, "proxy-connection", 16): return KNOWN_PROXY_CONNECTION
+        if word_is(at, "www-authenticate", 16): return KNOWN_WWW_AUTHENTICATE
     elif n == 17:
-        if token_is(at, "x-forwarded-proto", 17): return KNOWN_X_FORWARDED_PROTO
-        if token_is(at, "transfer-encoding", 17): return KNOWN_TRANSFER_ENCODING
-        if token_is(at, "sec-websocket-key", 17): return KNOWN_SEC_WEBSOCKET_KEY
+        if word_is(at, "x-forwarded-proto", 17): return KNOWN_X_FORWARDED_PROTO
+        if word_is(at, "transfer-encoding", 17): return KNOWN_TRANSFER_ENCODING
+        if word_is(at, "sec-websocket-key", 17): return KNOWN_SEC_WEBSOCKET_KEY
     elif n == 25:
-        if token_is(at, "x-forwarded-proto-version", 25): return KNOWN_X_FORWARDED_PROTO_VERSION
-        if token_is(at, "strict-transport-security", 25): return KNOWN_STRICT_TRANSPORT_SECURITY
+        if word_is(at, "x-forwarded-proto-version", 25): return KNOWN_X_FORWARDED_PROTO_VERSION
+        if word_is(at, "strict-transport-security", 25): return KNOWN_STRICT_TRANSPORT_SECURITY
     return KNOWN_NONE
 
 cdef inline uint8_t known_name(const char* at, size_t n) noexcept nogil:
-    if n >= 12 and token_is(at, "x-ssl-", 6):
+    if n >= 12 and word_is(at, "x-ssl-", 6):
         return KNOWN_X_SSL if is_client_certificate_field(at + 6, n - 6) else KNOWN_NONE
     if n > 10:
         return known_long(at, n)
     if n == 2:
-        return KNOWN_TE if token_is(at, "te", 2) else KNOWN_NONE
+        return KNOWN_TE if word_is(at, "te", 2) else KNOWN_NONE
     elif n == 4:
-        return KNOWN_HOST if token_is(at, "host", 4) else KNOWN_NONE
+        return KNOWN_HOST if word_is(at, "host", 4) else KNOWN_NONE
     elif n == 5:
-        if token_is(at, "proxy", 5): return KNOWN_PROXY
-        if token_is(at, "x-ssl", 5): return KNOWN_X_SSL
+        if word_is(at, "proxy", 5): return KNOWN_PROXY
+        if word_is(at, "x-ssl", 5): return KNOWN_X_SSL
     elif n == 6:
-        if token_is(at, "accept", 6): return KNOWN_ACCEPT
-        if token_is(at, "cookie", 6): return KNOWN_COOKIE
-        if token_is(at, "expect", 6): return KNOWN_EXPECT
+        if word_is(at, "accept", 6): return KNOWN_ACCEPT
+        if word_is(at, "cookie", 6): return KNOWN_COOKIE
+        if word_is(at, "expect", 6): return KNOWN_EXPECT
     elif n == 7:
-        if token_is(at, "upgrade", 7): return KNOWN_UPGRADE
-        if token_is(at, "trailer", 7): return KNOWN_TRAILER
+        if word_is(at, "upgrade", 7): return KNOWN_UPGRADE
+        if word_is(at, "trailer", 7): return KNOWN_TRAILER
     elif n == 9:
-        return KNOWN_FORWARDED if token_is(at, "forwarded", 9) else KNOWN_NONE
+        return KNOWN_FORWARDED if word_is(at, "forwarded", 9) else KNOWN_NONE
     elif n == 10:
-        if token_is(at, "connection", 10): return KNOWN_CONNECTION
-        if token_is(at, "keep-alive", 10): return KNOWN_KEEP_ALIVE
-        if token_is(at, "set-cookie", 10): return KNOWN_SET_COOKIE
+        if word_is(at, "connection", 10): return KNOWN_CONNECTION
+        if word_is(at, "keep-alive", 10): return KNOWN_KEEP_ALIVE
+        if word_is(at, "set-cookie", 10): return KNOWN_SET_COOKIE
     return KNOWN_NONE

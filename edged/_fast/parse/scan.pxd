@@ -2,7 +2,8 @@
 # byte by byte elsewhere and near the end. All answer a position in [p, end] and never read at or behind `end`.
 
 from libc.stdint cimport uint8_t
-from edged._fast.base.view cimport unlikely
+from edged._fast.base.status cimport BAD, DONE, MORE, Status
+from edged._fast.base.view cimport View, unlikely
 
 cdef extern from *:
     """
@@ -92,6 +93,39 @@ cdef extern from *:
         return p;
     }
 
+    /* Walks the control characters of [block, end) in order; the next 64 bytes are looked at when those before are used up. */
+    typedef struct { const char* block; const char* end; uint64_t left; } edged_stops;
+
+    static inline uint64_t edged_controls(const char* p, const char* end) {
+        uint64_t found = 0;
+        int i = 0;
+    #ifdef __SSE2__
+        for (; i < 64 && end - p >= i + 16; i += 16) {
+            __m128i c = edged_load(p + i);
+            __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(c, _mm_set1_epi8(0x1f)), c);
+            found |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(c, _mm_set1_epi8(0x7f)))) << i;
+        }
+    #endif
+        for (; i < 64 && p + i < end; i++) found |= (uint64_t)((uint8_t)p[i] < 0x20 || p[i] == 0x7f) << i;
+        return found;
+    }
+    static inline void edged_stops_start(edged_stops* s, const char* p, const char* end) {
+        s->block = p;
+        s->end = end;
+        s->left = edged_controls(p, end);
+    }
+    static inline const char* edged_next_stop(edged_stops* s) {
+        const char* found;
+        while (!s->left) {
+            if (s->end - s->block <= 64) return s->end;
+            s->block += 64;
+            s->left = edged_controls(s->block, s->end);
+        }
+        found = s->block + __builtin_ctzll(s->left);
+        s->left &= s->left - 1;
+        return found;
+    }
+
     /* Over CRLFs and LFs to the first other byte; a CR without its LF (or whose LF is not there yet) is another byte. */
     static inline const char* edged_newlines_end(const char* p, const char* end) {
     #ifdef __SSE2__
@@ -120,8 +154,9 @@ cdef extern from *:
         return 0;
     }
 
-    /* Are the n bytes at p the lower-case word? Only for p[0..n) made of token characters: there `| 0x20` folds exactly. */
-    static inline __attribute__((always_inline)) int edged_token_is(const char* p, const char* word, size_t n) {
+    /* Are the n bytes at p the lower-case word? Only for p[0..n) without control characters: there `| 0x20` folds exactly
+       what the letters, digits and '-' of a word are compared to. */
+    static inline __attribute__((always_inline)) int edged_word_is(const char* p, const char* word, size_t n) {
         uint64_t a, b, differ = 0;
         if (n >= 8) {
             for (size_t i = 0; i + 8 <= n; i += 8) {
@@ -139,13 +174,17 @@ cdef extern from *:
     enum:
         CLASS_TOKEN "EDGED_TOKEN"
         CLASS_HOST "EDGED_HOST"
+    ctypedef struct Stops "edged_stops":
+        const char* end
+    void stops_start "edged_stops_start"(Stops* stops, const char* p, const char* end) noexcept nogil
+    const char* next_stop "edged_next_stop"(Stops* stops) noexcept nogil
     bint char_is "edged_is"(char c, int kind) noexcept nogil
     const char* token_end "edged_token_end"(const char* p, const char* end) noexcept nogil
     const char* text_end "edged_text_end"(const char* p, const char* end) noexcept nogil
     const char* target_end "edged_target_end"(const char* p, const char* end, char also) noexcept nogil
     const char* newlines_end "edged_newlines_end"(const char* p, const char* end) noexcept nogil
     bint has_empty_line "edged_has_empty_line"(const char* p, const char* end) noexcept nogil
-    bint token_is "edged_token_is"(const char* p, const char* word, size_t n) noexcept nogil
+    bint word_is "edged_word_is"(const char* p, const char* word, size_t n) noexcept nogil
 
 cdef inline bint is_blank(char c) noexcept nogil:
     return c == c' ' or c == c'\t'
@@ -169,3 +208,26 @@ cdef inline const char* blanks_end(const char* p, const char* end) noexcept nogi
     while p < end and is_blank(p[0]):
         p += 1
     return p
+
+cdef inline Status next_line(Stops* stops, const char** stop, const char** after) noexcept nogil:
+    """Where the text of a line stops, and the position after its line end. BAD: another control character stands in it."""
+    cdef const char* found = next_stop(stops)
+    cdef const char* lf
+    while found < stops.end and found[0] == c'\t':
+        found = next_stop(stops)
+    stop[0] = found
+    if unlikely(found == stops.end):
+        return MORE
+    if found[0] == c'\r':
+        lf = next_stop(stops)
+        if unlikely(lf != found + 1):
+            return BAD
+        if unlikely(lf == stops.end):
+            return MORE
+        found = lf
+    after[0] = found + 1
+    return DONE if found[0] == c'\n' else BAD
+
+cdef inline bint view_is_word(View text, const char* word, size_t n) noexcept nogil:
+    """Compares with a lower-case word of letters, digits and "-", ignoring case; see word_is."""
+    return text.n == n and word_is(text.at, word, n)
