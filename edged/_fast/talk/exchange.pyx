@@ -8,12 +8,13 @@ from edged._fast.base.view cimport View, check, likely, unlikely, view
 from edged._fast.memory.buffer cimport (
     buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take,
 )
+from edged._fast.memory.arena cimport STANDING_UP
 from edged._fast.parse.head cimport (
     HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_UPGRADE, Head, VERB_CONNECT, VERB_DELETE, VERB_GET, VERB_HEAD,
     VERB_OPTIONS, VERB_PUT, VERB_TRACE, head_request,
 )
 from edged._fast.parse.proxyline cimport PROXY_LINE_MOST, proxyline_write
-from edged._fast.route.balance cimport Asked, Choice, balance_choose
+from edged._fast.route.balance cimport Asked, Choice, balance_choose, balance_has_room
 from edged._fast.route.edit cimport EDIT_UPGRADE, edit_cookie, edit_request
 from edged._fast.route.reply cimport reply_redirect, reply_wants_json
 from edged._fast.route.table cimport (
@@ -247,7 +248,11 @@ cdef uint32_t choose(Shared* s, Exchange* x, const Endpoint* avoid=NULL) noexcep
         if x.phase != PHASE_QUEUE:
             return wait_in_queue(s, x, choice.bound)
         return WANT_NOTHING
-    x.endpoint = choice.endpoint
+    return place(s, x, choice.endpoint)
+
+
+cdef uint32_t place(Shared* s, Exchange* x, const Endpoint* endpoint) noexcept nogil:
+    x.endpoint = endpoint
     x.placed_ms = s.now_ms
     s.bench.cells[x.endpoint.slot].served += 1
     s.bench.cells[x.endpoint.slot].sessions += 1
@@ -270,7 +275,11 @@ cdef uint32_t wait_in_queue(Shared* s, Exchange* x, const Endpoint* bound) noexc
 
 
 cdef uint32_t exchange_place(Shared* s, Exchange* x) noexcept nogil:
+    cdef const Endpoint* bound = x.bound
     check(x.phase == PHASE_QUEUE)
+    # Others wait behind it for the same endpoint, so `choose` would call that one full.
+    if bound != NULL and s.bench.standings[bound.slot].standing == STANDING_UP and balance_has_room(&s.bench, bound):
+        return place(s, x, bound)
     return choose(s, x)
 
 

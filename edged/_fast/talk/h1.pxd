@@ -28,6 +28,7 @@ cdef struct Front:
     uint32_t seen                # bytes of an incomplete head that have been looked at
     uint32_t wants
     uint8_t state                # a FrontState
+    uint8_t complete             # with FRONT_LINGER: the last request was read to its end
 
 cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil      # NULL: no memory. Client.peer is the caller's to fill.
 cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil                         # bytes came, or an exchange has ended

@@ -201,10 +201,14 @@ cdef FrontWant step_head(Shared* s, Front* f) noexcept nogil:
 
 
 cdef FrontWant step_linger(Front* f) noexcept nogil:
+    if buffer_n(&f.port.tx):
+        return FRONT_WAIT
+    if f.complete and buffer_n(&f.port.rx) == 0 and not f.port.flags & PORT_READABLE:
+        return FRONT_CLOSE                       # nothing unread that would turn the close into a reset
     buffer_take(&f.port.rx, buffer_n(&f.port.rx))
     if f.port.flags & PORT_EOF and f.port.flags & PORT_SHUT:
         return FRONT_CLOSE
-    f.port.flags |= PORT_READ
+    f.port.flags |= PORT_SHUT_ASKED | PORT_READ
     return FRONT_WAIT
 
 
@@ -218,6 +222,7 @@ cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil:
     if f.state == FRONT_LINGER:
         want = step_linger(f)
     elif buffer_n(&f.port.tx):
+        f.deadline.due_ms = s.now_ms + s.times.client_ms if s.times.client_ms else 0
         return FRONT_WAIT                        # one answer after another
     elif f.state == FRONT_PROXY:
         want = read_proxy(s, f)
@@ -257,6 +262,6 @@ cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil:
             return FRONT_CLOSE
         return FRONT_RESET
     f.state = FRONT_LINGER
-    f.port.flags |= PORT_SHUT_ASKED | PORT_READ
+    f.complete = f.exchange.asking.done
     set_deadline(s, f)
-    return step_linger(f)
+    return FRONT_WAIT

@@ -52,7 +52,6 @@ cdef struct Port:
 cdef enum DeadlineKind:
     DEADLINE_FRONT = 0
     DEADLINE_EXCHANGE = 1
-    DEADLINE_PARKED = 2
 
 cdef struct Deadline:            # first member of its owner; linked by the wheel
     Deadline* next               # NULL: not planned

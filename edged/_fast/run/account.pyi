@@ -1,0 +1,1 @@
+"""The books: nothing of it is reached from Python."""

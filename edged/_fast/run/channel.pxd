@@ -1,0 +1,13 @@
+# An open byte stream: its socket, its place in epoll (edge-triggered, entered once), reading and writing.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from edged._fast.run.core cimport Channel, Core
+
+cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil   # NULL: no memory; the descriptor stays the caller's
+cdef void channel_close(Core* core, Channel* c) noexcept nogil                # its memory lives until the turn ends
+cdef void channel_reset(Core* core, Channel* c) noexcept nogil                # the peer gets a reset
+cdef bint channel_pull(Core* core, Channel* c) noexcept nogil                 # read what fits; True: something changed
+cdef bint channel_push(Core* core, Channel* c) noexcept nogil                 # write tx, then raw bytes; shut when asked; True: something changed
+cdef bint channel_quiet(Channel* c) noexcept nogil                            # nothing to read and not closed: fit to be parked
+cdef void channel_again(Core* core, Channel* c) noexcept nogil                # go on with it in the next turn
+cdef void channels_bury(Core* core) noexcept nogil                            # end of the turn

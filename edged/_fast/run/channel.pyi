@@ -1,0 +1,1 @@
+"""An open byte stream: nothing of it is reached from Python."""

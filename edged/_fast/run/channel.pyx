@@ -1,0 +1,198 @@
+"""An open byte stream. See channel.pxd."""
+
+from edged._fast.base.linux cimport (
+    EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_ADD, SHUT_WR, close, edged_errno, edged_reset, edged_send2,
+    edged_watch, recv, shutdown,
+)
+from edged._fast.base.view cimport check, likely, unlikely
+from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
+from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_STILL, RelayMove, relay_drop_pipe, relay_fits, relay_splice
+from edged._fast.talk.wants cimport (
+    PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
+)
+
+cdef extern from * nogil:
+    int MSG_PEEK
+
+
+cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
+    cdef Channel* c = <Channel*>stock_take(&core.channels)
+    if unlikely(c == NULL):
+        return NULL
+    c.fd = fd
+    c.kind = kind
+    c.pipe_in = -1
+    c.pipe_out = -1
+    c.port.flags = PORT_WRITABLE
+    if unlikely(edged_watch(core.ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET, c) != 0):
+        stock_give(&core.channels, c)
+        return NULL
+    c.next = core.all
+    if core.all != NULL:
+        core.all.prev = c
+    core.all = c
+    return c
+
+
+cdef void bury(Core* core, Channel* c) noexcept nogil:
+    relay_drop_pipe(core, c)
+    buffer_drop(&c.port.rx, &core.s.blocks)
+    buffer_drop(&c.port.tx, &core.s.blocks)
+    if c.prev != NULL:
+        c.prev.next = c.next
+    else:
+        core.all = c.next
+    if c.next != NULL:
+        c.next.prev = c.prev
+    c.port.flags |= PORT_GONE | PORT_BROKEN
+    c.owner = NULL
+    c.next = core.grave
+    core.grave = c
+
+
+cdef void channel_close(Core* core, Channel* c) noexcept nogil:
+    check(not c.port.flags & PORT_GONE)
+    close(c.fd)
+    bury(core, c)
+
+
+cdef void channel_reset(Core* core, Channel* c) noexcept nogil:
+    check(not c.port.flags & PORT_GONE)
+    edged_reset(c.fd)
+    bury(core, c)
+
+
+cdef void channels_bury(Core* core) noexcept nogil:
+    cdef Channel* c = core.grave
+    cdef Channel* kept = NULL
+    cdef Channel* after
+    while c != NULL:
+        after = c.next
+        if c.in_again:                           # the list of unfinished work still names it
+            c.next = kept
+            kept = c
+        else:
+            stock_give(&core.channels, c)
+        c = after
+    core.grave = kept
+
+
+cdef void channel_again(Core* core, Channel* c) noexcept nogil:
+    if c.in_again:
+        return
+    c.in_again = True
+    c.again = NULL
+    if core.again_last != NULL:
+        core.again_last.again = c
+    else:
+        core.again_first = c
+    core.again_last = c
+
+
+cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
+    cdef Port* port = &c.port
+    cdef uint32_t room
+    cdef ssize_t n
+    if not port.flags & PORT_READABLE or port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING):
+        return False
+    if not buffer_hold(&port.rx, &core.s.blocks):
+        port.flags |= PORT_BROKEN
+        return True
+    room = buffer_room(&port.rx, &core.s.blocks)
+    if room == 0:
+        return False
+    n = recv(c.fd, port.rx.at + port.rx.tail, room, 0)
+    if likely(n > 0):
+        port.rx.tail += <uint32_t>n
+        port.received += <uint64_t>n
+        if <uint32_t>n < room:
+            c.full_reads = 0
+            if not port.flags & PORT_HUNG_UP:
+                port.flags &= ~<uint32_t>PORT_READABLE       # edge-triggered: the next bytes bring an event of their own
+        elif c.full_reads < 255:
+            c.full_reads += 1
+        return True
+    if buffer_n(&port.rx) == 0:
+        buffer_drop(&port.rx, &core.s.blocks)
+    if n == 0:
+        port.flags = (port.flags | PORT_EOF) & ~<uint32_t>PORT_READABLE
+        return True
+    if edged_errno() == EAGAIN:
+        port.flags &= ~<uint32_t>PORT_READABLE
+        return False
+    if edged_errno() == EINTR:
+        return True
+    port.flags |= PORT_BROKEN
+    return True
+
+
+cdef bint shut_when_empty(Port* port, Channel* c) noexcept nogil:
+    if not port.flags & PORT_SHUT_ASKED or port.flags & PORT_SHUT or port.in_pipe:
+        return False
+    port.flags |= PORT_SHUT
+    shutdown(c.fd, SHUT_WR)
+    return True
+
+
+cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
+    cdef RelayMove move
+    if c.port.in_pipe == 0 and not relay_fits(core, source, c):
+        return False
+    move = relay_splice(core, source, c)
+    if move == RELAY_AGAIN:
+        channel_again(core, source)              # others want their share of this turn
+    return move != RELAY_STILL
+
+
+cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
+    cdef Port* port = &c.port
+    cdef Port* source = port.raw_from
+    cdef uint32_t own, raw = 0, of_own
+    cdef ssize_t n
+    if port.flags & (PORT_BROKEN | PORT_CONNECTING | PORT_SHUT):
+        return False
+    own = buffer_n(&port.tx)
+    if port.in_pipe == 0 and port.raw_left:
+        raw = <uint32_t>min(<uint64_t>buffer_n(&source.rx), port.raw_left)
+    if own == 0 and raw == 0:
+        if port.raw_left == 0:
+            return shut_when_empty(port, c)
+        return relay(core, <Channel*>source, c)
+    if not port.flags & PORT_WRITABLE:
+        return False
+    n = edged_send2(c.fd, port.tx.at + port.tx.head if own else NULL, own, source.rx.at + source.rx.head if raw else NULL, raw, 0)
+    if unlikely(n < 0):
+        if edged_errno() == EAGAIN:
+            port.flags &= ~<uint32_t>PORT_WRITABLE
+            return False
+        if edged_errno() == EINTR:
+            return True
+        port.flags |= PORT_BROKEN
+        return True
+    port.sent += <uint64_t>n
+    if <uint32_t>n < own + raw:
+        port.flags &= ~<uint32_t>PORT_WRITABLE
+    of_own = <uint32_t>n if <uint32_t>n < own else own
+    if of_own:
+        buffer_take(&port.tx, of_own)
+        if buffer_n(&port.tx) == 0:
+            buffer_drop(&port.tx, &core.s.blocks)
+    if <uint32_t>n > of_own:
+        buffer_take(&source.rx, <uint32_t>n - of_own)
+        port.raw_left -= <uint64_t>n - of_own
+    return True
+
+
+cdef bint channel_quiet(Channel* c) noexcept nogil:
+    cdef char byte
+    if c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED):
+        return False
+    if buffer_n(&c.port.rx) or buffer_n(&c.port.tx) or c.port.in_pipe:
+        return False
+    if not c.port.flags & PORT_READABLE:
+        return True
+    # The last read filled its buffer, or went through a pipe: only the kernel knows whether more has come.
+    if recv(c.fd, &byte, 1, MSG_PEEK) < 0 and edged_errno() == EAGAIN:
+        c.port.flags &= ~<uint32_t>PORT_READABLE
+        return True
+    return False

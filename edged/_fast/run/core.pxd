@@ -1,0 +1,84 @@
+# What the rooms of this floor share: the engine's state, and the channels in it. One thread only.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from edged._fast.memory.buffer cimport Stock
+from edged._fast.talk.exchange cimport Exchange
+from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
+
+cdef enum:
+    WHEEL_SLOTS = 4096
+    TICK_BITS = 3                # a tick is 8 ms
+
+cdef struct Link:
+    Deadline* next
+    Deadline* prev
+
+cdef struct Wheel:
+    Link slots[4096]
+    uint64_t used[64]            # a bit for each slot that is not empty
+    int64_t tick                 # all before it are done
+
+cdef enum ChannelKind:
+    CHANNEL_CLIENT = 0
+    CHANNEL_SERVER = 1
+
+cdef struct Channel:             # an open byte stream. The port comes first: a Port* of this engine is a Channel*
+    Port port
+    void* owner                  # client: its Front; server: its Exchange, NULL while it is parked
+    Channel* next                # all channels; after the close: the grave
+    Channel* prev
+    Channel* shelf_next          # parked: in its shelf
+    Channel* shelf_prev
+    Client* kept_by              # idle, and the client it belongs to
+    Channel* again               # has work left from this turn
+    uint64_t address_hash        # server: where it leads
+    uint32_t slot                # server: of its endpoint
+    int fd
+    int pipe_in                  # towards us; -1: none
+    int pipe_out
+    uint8_t kind                 # a ChannelKind
+    uint8_t in_again
+    uint8_t full_reads           # reads in a row that filled the buffer: worth a pipe
+
+cdef struct Shelf:               # parked channels of one endpoint, the one used last first
+    Channel* first
+    Channel* last
+    uint32_t n
+    uint32_t least               # fewest since the last purge: so many were not needed
+    uint32_t next_listed         # slot + 1 in the list of shelves in use
+    uint8_t listed
+
+cdef struct Waiters:             # exchanges that wait for a place at an endpoint, or at any of a backend (by the backend's slot)
+    Exchange* first
+    Exchange* last
+    uint32_t n
+    uint32_t next_listed
+    uint8_t listed
+
+cdef struct Core:
+    Shared s
+    Wheel wheel
+    Stock channels
+    Channel* all                 # open channels
+    Channel* grave               # closed in this turn
+    Channel* again_first
+    Channel* again_last
+    Shelf* shelves               # by slot
+    Waiters* waiters             # by slot
+    uint32_t slots
+    uint32_t shelves_listed      # first slot + 1
+    uint32_t waiters_listed
+    uint32_t waiting             # exchanges in queues
+    uint8_t place_freed          # look at them before this turn ends
+    int64_t purge_ms             # next purge of the pool
+    int64_t poll_ms              # next look at the queues on behalf of other workers
+    int pipes[64][2]             # spare pipes
+    uint32_t n_pipes
+    int ep
+    uint32_t pool_most           # idle channels kept for one endpoint
+    uint8_t splice               # allowed
+    uint8_t log_format
+    uint8_t accept_paused
+    uint8_t no_descriptors       # accept or connect ran out of them
+    int64_t resume_ms            # accept again
+    uint32_t max_connections

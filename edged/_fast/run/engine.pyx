@@ -1,0 +1,476 @@
+"""The loop: one thread without the GIL, from accept to close. See engine.pxd."""
+
+import os
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from edged._fast.base.atomic cimport load64, store64, take_pointer
+from edged._fast.base.linux cimport (
+    EFD_CLOEXEC, EFD_NONBLOCK, EINTR, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC, EPOLL_CTL_ADD, close,
+    edged_errno, edged_mono_us, edged_wall_us, edged_watch, epoll_create1, epoll_event, epoll_wait, eventfd, read, write,
+)
+from edged._fast.base.view cimport likely, unlikely, view
+from edged._fast.memory.buffer cimport blocks_close, blocks_open, stock_close, stock_open
+from edged._fast.parse.head cimport FIELDS_MOST, Head
+from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, bench_refresh
+from edged._fast.route.reply cimport reply_install
+from edged._fast.route.table cimport MappedTable
+from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
+from edged._fast.run.channel cimport channel_close, channels_bury
+from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
+from edged._fast.run.gate cimport gate_accept, gate_resume, gate_watch
+from edged._fast.run.pool cimport pool_discard, pool_purge
+from edged._fast.run.relay cimport relay_close
+from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_server, serve_waiting
+from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
+from edged._fast.talk.exchange cimport Exchange
+from edged._fast.talk.h1 cimport FRONT_IDLE, Front
+from edged._fast.talk.wants cimport (
+    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, Deadline, MODE_HTTP, MODE_TCP, Network, PORT_BROKEN,
+    PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE,
+)
+
+cdef enum:
+    EVENTS_MOST = 256
+    SLEEP_MOST_MS = 1000         # the turn counter shows that the engine lives
+    PURGE_MS = 5000              # pool-purge-delay
+    POLL_MS = 5                  # places that other workers free are seen by looking
+    BLOCKS_KEPT = 512
+
+_REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
+_FORMAT = {"off": LOG_OFF, "http": LOG_HTTP, "json": LOG_JSON}
+_PROXY = {"off": ACCEPT_PROXY_OFF, "required": ACCEPT_PROXY_REQUIRED, "trusted-only": ACCEPT_PROXY_TRUSTED_ONLY}
+_PAGES: list[bytes] = []       # error files: reply borrows them for ever
+_MODE = {"http": MODE_HTTP, "tcp": MODE_TCP}
+
+
+cdef class Engine:
+    """The data plane of one worker.
+
+    `run` is the loop and belongs into a thread of its own; all other methods are for the one Python thread that made the
+    engine. They only leave orders: an order is in force when the loop has taken its next turn. `bell` is readable when there
+    is something to look at (a table taken or let go of, accepting paused or resumed, idle reached)."""
+
+    def __cinit__(self, Arena arena not None, uint32_t stripe, config: Mapping[str, Any]) -> None:
+        self.arena = arena
+        self.stripe = stripe
+        self.tables = {}
+        self.listening = {}
+        self.core.ep = -1
+        self.wake = -1
+        self.bell = -1
+        arena.need_stripe(stripe)
+        self.ring = Ring(config["log_ring_bytes"])
+        self.core.ep = epoll_create1(EPOLL_CLOEXEC)
+        self.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        self.bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        if self.core.ep < 0 or self.wake < 0 or self.bell < 0:
+            raise OSError(edged_errno(), os.strerror(edged_errno()))
+        edged_watch(self.core.ep, EPOLL_CTL_ADD, self.wake, EPOLLIN, NULL)
+        self.open_memory(config)
+        self.read_options(config)
+        bench_open(&self.core.s.bench, arena, stripe)
+
+    def open_memory(self, config: Mapping[str, Any]) -> None:
+        cdef Core* core = &self.core
+        core.slots = self.arena.slots
+        core.shelves = <Shelf*>calloc(core.slots, sizeof(Shelf))
+        core.waiters = <Waiters*>calloc(core.slots, sizeof(Waiters))
+        core.s.head = <Head*>calloc(1, sizeof(Head))
+        core.s.answer = <Head*>calloc(1, sizeof(Head))
+        if core.shelves == NULL or core.waiters == NULL or core.s.head == NULL or core.s.answer == NULL:
+            raise MemoryError
+        blocks_open(&core.s.blocks, config["buffer_bytes"], BLOCKS_KEPT)
+        stock_open(&core.s.exchanges, sizeof(Exchange))
+        stock_open(&core.s.fronts, sizeof(Front))
+        stock_open(&core.channels, sizeof(Channel))
+        core.s.tally = self.arena.tally(self.stripe)
+        core.s.now_ms = edged_mono_us() // 1000
+        core.s.wall_us = edged_wall_us()
+        wheel_open(&core.wheel, core.s.now_ms)
+
+    def read_options(self, config: Mapping[str, Any]) -> None:
+        cdef Core* core = &self.core
+        times = config["timeouts"]
+        core.s.times.client_ms = times["client_ms"]
+        core.s.times.server_ms = times["server_ms"]
+        core.s.times.connect_ms = times["connect_ms"]
+        core.s.times.http_request_ms = times["http_request_ms"]
+        core.s.times.http_keep_alive_ms = times["http_keep_alive_ms"]
+        core.s.times.queue_ms = times["queue_ms"]
+        core.s.times.tunnel_ms = times["tunnel_ms"]
+        core.s.times.client_fin_ms = times["client_fin_ms"]
+        core.s.times.server_fin_ms = times["server_fin_ms"]
+        core.s.times.proxy_header_ms = times["proxy_header_ms"]
+        core.s.limits.head_bytes = config["max_header_bytes"]
+        core.s.limits.target_bytes = config["max_target_bytes"]
+        core.s.limits.fields = min(config["max_headers"], FIELDS_MOST)
+        core.s.max_body_bytes = config["max_body_bytes"]
+        core.s.reuse = _REUSE[config["http_reuse"]]
+        core.s.abort_on_close = config["abort_on_close"]
+        core.s.dont_log_null = config["dont_log_null"]
+        core.s.ignore_probes = config.get("ignore_probes", False)
+        core.log_format = _FORMAT[config["log_format"]]
+        core.s.remember_lines = core.log_format != LOG_OFF
+        core.max_connections = config["max_connections"]
+        core.pool_most = config["pool_idle"]
+        core.splice = config["splice"]
+        for status, page in config["error_files"].items():
+            _PAGES.append(page)
+            reply_install(status, page, len(page))
+        core.s.no_route_status = 404 in config["error_files"]
+
+    def __dealloc__(self) -> None:
+        cdef Listener* listener
+        bench_close(&self.core.s.bench)
+        stock_close(&self.core.s.exchanges)
+        stock_close(&self.core.s.fronts)
+        stock_close(&self.core.channels)
+        blocks_close(&self.core.s.blocks)
+        free(self.core.shelves)
+        free(self.core.waiters)
+        free(self.core.s.head)
+        free(self.core.s.answer)
+        while self.listeners != NULL:
+            listener = self.listeners
+            self.listeners = listener.next
+            free(listener.trusted)
+            free(<void*>listener.name.at)
+            free(listener)
+        free_list(self.retired)
+        free_list(self.gone)
+        for fd in (self.core.ep, self.wake, self.bell):
+            if fd >= 0:
+                close(fd)
+
+    # --- orders of the Python thread ---------------------------------------------------------------------------------
+
+    cdef int order(self, uint8_t kind, int fd, void* what) except -1:
+        cdef uint64_t one = 1
+        if self.ordered - load64(&self.obeyed) >= ORDERS:
+            raise BufferError("the engine does not take orders")
+        self.orders[self.ordered % ORDERS].kind = kind
+        self.orders[self.ordered % ORDERS].fd = fd
+        self.orders[self.ordered % ORDERS].what = what
+        store64(&self.ordered, self.ordered + 1)
+        write(self.wake, &one, sizeof(one))
+        return 0
+
+    def add_listener(self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int) -> None:
+        """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none."""
+        cdef Listener* listener
+        cdef bytes raw = name.encode()
+        networks = [ip_network(text, strict=False) for text in trusted]
+        kind, proxy = _MODE[mode], _PROXY[accept_proxy]
+        listener = <Listener*>calloc(1, sizeof(Listener))
+        if listener == NULL:
+            raise MemoryError
+        listener.number = number
+        listener.fd = fd
+        listener.port = port
+        listener.mode = kind
+        listener.accept_proxy = proxy
+        listener.cell = self.arena.listener(self.stripe, number)
+        listener.name.at = <const char*>malloc(len(raw) + 1)
+        listener.trusted = <Network*>calloc(len(networks) + 1, sizeof(Network))
+        if listener.name.at == NULL or listener.trusted == NULL:
+            raise MemoryError
+        memcpy(<void*>listener.name.at, <const char*>raw, len(raw))
+        listener.name.n = len(raw)
+        for network in networks:
+            packed = network.network_address.packed
+            listener.trusted[listener.n_trusted].family = network.version
+            listener.trusted[listener.n_trusted].bits = network.prefixlen
+            memcpy(listener.trusted[listener.n_trusted].at, <const char*>packed, len(packed))
+            listener.n_trusted += 1
+        self.listening[fd] = <uintptr_t>listener
+        self.order(ORDER_LISTEN, fd, listener)
+
+    def remove_listener(self, fd: int) -> None:
+        """Accept no more on this socket; connections that came through it go on."""
+        self.order(ORDER_UNLISTEN, fd, <void*><uintptr_t>self.listening.pop(fd))
+
+    def use_table(self, MappedTable table not None) -> None:
+        """Route by this table from the next turn on; running exchanges end by the one they began with."""
+        self.tables[<uintptr_t>&table.table] = table
+        self.order(ORDER_TABLE, -1, &table.table)
+
+    def drain(self) -> None:
+        """Accept no more, close idle clients, and tell all others to close with their next answer."""
+        self.order(ORDER_DRAIN, -1, NULL)
+
+    def stop(self) -> None:
+        """Cut everything off and let `run` return."""
+        self.order(ORDER_STOP, -1, NULL)
+
+    def take_retired(self) -> int:
+        """Let go of tables that nothing refers to any more; answers how many."""
+        cdef Retired* retired = <Retired*>take_pointer(<void**>&self.gone, NULL)
+        cdef Retired* after
+        cdef int n = 0
+        while retired != NULL:
+            after = retired.next
+            del self.tables[<uintptr_t>retired.table]
+            free(retired)
+            retired = after
+            n += 1
+        return n
+
+    @property
+    def version_in_force(self) -> int:
+        return load64(&self.in_force)
+
+    @property
+    def idle(self) -> bool:
+        return self.core.s.tally.connections == 0
+
+    @property
+    def accept_paused(self) -> bool:
+        return self.core.accept_paused != 0
+
+    @property
+    def tables_held(self) -> int:
+        return len(self.tables)
+
+    def run(self) -> None:
+        """The loop, without the GIL; returns after `stop`."""
+        if self.running:
+            raise RuntimeError("the engine runs already")
+        self.running = True
+        with nogil:
+            self.loop()
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    cdef void loop(self) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef epoll_event events[EVENTS_MOST]
+        cdef int64_t wait, now_us
+        cdef Deadline* due
+        cdef Channel* c
+        cdef int i, n
+        core.purge_ms = core.s.now_ms + PURGE_MS
+        while not self.stopping:
+            wait = wheel_wait_ms(&core.wheel, core.s.now_ms, SLEEP_MOST_MS)
+            if core.again_first != NULL or core.place_freed:
+                wait = 0
+            elif core.waiting:
+                wait = min(wait, POLL_MS)
+            elif core.no_descriptors:
+                wait = min(wait, 50)
+            n = epoll_wait(core.ep, events, EVENTS_MOST, <int>wait)
+            now_us = edged_mono_us()
+            core.s.now_ms = now_us // 1000
+            core.s.wall_us = edged_wall_us()
+            core.s.tally.turns += 1
+            if core.again_first != NULL:
+                go_on_with_the_rest(core, self.ring)
+            for i in range(n):
+                if unlikely(events[i].data.ptr == NULL):
+                    self.obey()
+                else:
+                    happen(core, self.ring, events[i].data.ptr, events[i].events)
+            while True:
+                due = wheel_due(&core.wheel, core.s.now_ms)
+                if due == NULL:
+                    break
+                serve_deadline(core, self.ring, due)
+            self.end_turn()
+        self.close_all()
+
+    cdef void end_turn(self) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef uint64_t one = 1
+        if core.waiting and (core.place_freed or core.s.now_ms >= core.poll_ms):
+            core.poll_ms = core.s.now_ms + POLL_MS
+            serve_waiting(core, self.ring)
+        else:
+            core.place_freed = False
+        if unlikely(core.s.now_ms >= core.purge_ms):
+            core.purge_ms = core.s.now_ms + PURGE_MS
+            pool_purge(core)
+            bench_refresh(&core.s.bench, self.arena)
+        if unlikely(gate_resume(core, self.listeners)):
+            write(self.bell, &one, sizeof(one))
+        if unlikely(self.retired != NULL):
+            self.let_tables_go()
+        if unlikely(core.s.draining and not self.told_idle and core.s.tally.connections == 0):
+            self.told_idle = True
+            write(self.bell, &one, sizeof(one))
+        core.s.tally.buffers = core.s.blocks.out
+        if core.grave != NULL:
+            channels_bury(core)
+        if core.log_format != LOG_OFF:
+            self.ring.ring_bell()
+
+    cdef void obey(self) noexcept nogil:
+        cdef uint64_t rings
+        read(self.wake, &rings, sizeof(rings))
+        while self.obeyed != load64(&self.ordered):
+            self.obey_one(&self.orders[self.obeyed % ORDERS])
+            store64(&self.obeyed, self.obeyed + 1)
+
+    cdef void obey_one(self, Order* order) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef Listener* listener = <Listener*>order.what
+        if order.kind == ORDER_LISTEN:
+            listener.next = self.listeners
+            self.listeners = listener
+            if core.s.table != NULL and not core.s.draining and not core.accept_paused:
+                gate_watch(core, listener, True)
+        elif order.kind == ORDER_UNLISTEN:
+            gate_watch(core, listener, False)
+            listener.removed = True              # its memory stays: connections name it
+        elif order.kind == ORDER_TABLE:
+            self.swap_table(<Table*>order.what)
+        elif order.kind == ORDER_DRAIN:
+            self.drain_now()
+        else:
+            self.stopping = True
+
+    cdef void swap_table(self, Table* table) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef Table* before = core.s.table
+        cdef Listener* listener = self.listeners
+        cdef uint64_t one = 1
+        cdef Retired* retired
+        core.s.table = table
+        bench_refresh(&core.s.bench, self.arena)
+        store64(&self.in_force, table.version)
+        core.s.tally.table_version = table.version
+        if before == NULL:                       # the first one: now there is something to serve
+            while listener != NULL:
+                if not listener.removed and not core.s.draining and not core.accept_paused:
+                    gate_watch(core, listener, True)
+                listener = listener.next
+        else:
+            retired = <Retired*>malloc(sizeof(Retired))
+            if retired != NULL:                  # else it is simply kept
+                retired.table = before
+                retired.next = self.retired
+                self.retired = retired
+        write(self.bell, &one, sizeof(one))
+
+    cdef void let_tables_go(self) noexcept nogil:
+        """Hand tables that nobody holds to the Python thread, which owns their mappings."""
+        cdef Retired** at = &self.retired
+        cdef Retired* done
+        cdef Retired* out = NULL
+        cdef Retired* last = NULL
+        cdef uint64_t one = 1
+        while at[0] != NULL:
+            if at[0].table.holders == 0:
+                done = at[0]
+                at[0] = done.next
+                balance_forget(&self.core.s.bench, done.table)
+                done.next = out
+                out = done
+                if last == NULL:
+                    last = done
+            else:
+                at = &at[0].next
+        if out != NULL:
+            # Python takes all at once, so only between its swap and ours can the list be empty or not: join what is there.
+            last.next = <Retired*>take_pointer(<void**>&self.gone, NULL)
+            take_pointer(<void**>&self.gone, out)
+            write(self.bell, &one, sizeof(one))
+
+    cdef void drain_now(self) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef Listener* listener = self.listeners
+        cdef Channel* c = core.all
+        cdef Channel* after
+        core.s.draining = True
+        while listener != NULL:
+            gate_watch(core, listener, False)
+            listener = listener.next
+        while c != NULL:
+            after = c.next
+            if c.kind == CHANNEL_CLIENT and (<Front*>c.owner).state == FRONT_IDLE and (<Front*>c.owner).client.requests:
+                serve_client(core, self.ring, <Front*>c.owner)
+            c = after
+
+    cdef void close_all(self) noexcept nogil:
+        cdef Core* core = &self.core
+        cdef Channel* c = core.all
+        while c != NULL:                         # clients first: they let go of their servers
+            if c.kind == CHANNEL_CLIENT:
+                serve_close(core, self.ring, <Front*>c.owner)
+                c = core.all
+            else:
+                c = c.next
+        while core.shelves_listed:
+            if core.shelves[core.shelves_listed - 1].first != NULL:
+                pool_discard(core, core.shelves[core.shelves_listed - 1].first)
+            else:
+                core.shelves_listed = core.shelves[core.shelves_listed - 1].next_listed
+        core.again_first = NULL
+        core.again_last = NULL
+        relay_close(core)
+        self.ring.ring_bell()
+
+
+cdef void free_list(Retired* retired) noexcept nogil:
+    cdef Retired* after
+    while retired != NULL:
+        after = retired.next
+        free(retired)
+        retired = after
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+cdef void happen(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil:
+    cdef Channel* c = <Channel*>who
+    cdef bint failed
+    if <uintptr_t>who & 1:
+        gate_accept(core, ring, <Listener*>(<char*>who - 1))
+        return
+    if unlikely(c.port.flags & PORT_GONE):
+        return
+    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        c.port.flags |= PORT_READABLE
+    if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        c.port.flags |= PORT_HUNG_UP
+    if events & EPOLLOUT:
+        c.port.flags |= PORT_WRITABLE
+    if c.kind == CHANNEL_CLIENT:
+        if unlikely(events & EPOLLERR):
+            c.port.flags |= PORT_BROKEN          # it will never read what we write
+        serve_client(core, ring, <Front*>c.owner)
+    elif c.owner != NULL:
+        failed = c.port.flags & PORT_CONNECTING and events & (EPOLLERR | EPOLLHUP)
+        serve_server(core, ring, c, failed)
+    elif c.port.flags & (PORT_READABLE | PORT_HUNG_UP):
+        forget_idle(core, c)
+
+
+cdef void forget_idle(Core* core, Channel* c) noexcept nogil:
+    """The endpoint closed an idle channel, or said something that nobody asked for."""
+    if c.kept_by != NULL:
+        c.kept_by.own = NULL
+        channel_close(core, c)
+    else:
+        pool_discard(core, c)
+
+
+cdef void go_on_with_the_rest(Core* core, Ring ring) noexcept nogil:
+    """What the last turn left unfinished so that others got their share."""
+    cdef Channel* c = core.again_first
+    cdef Channel* after
+    core.again_first = NULL
+    core.again_last = NULL
+    while c != NULL:
+        after = c.again
+        c.in_again = False
+        if not c.port.flags & PORT_GONE:
+            if c.kind == CHANNEL_CLIENT:
+                serve_client(core, ring, <Front*>c.owner)
+            elif c.owner != NULL:
+                serve_server(core, ring, c, False)
+        c = after

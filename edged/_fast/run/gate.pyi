@@ -1,0 +1,1 @@
+"""Listening sockets: nothing of it is reached from Python."""

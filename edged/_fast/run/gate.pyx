@@ -1,0 +1,109 @@
+"""Listening sockets. See gate.pxd."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from edged._fast.base.linux cimport (
+    EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, close, edged_accept,
+    edged_address, edged_address_read, edged_errno, edged_reset, edged_watch,
+)
+from edged._fast.base.view cimport unlikely
+from edged._fast.run.channel cimport channel_close, channel_open
+from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
+from edged._fast.run.serve cimport serve_client
+from edged._fast.talk.h1 cimport FRONT_PROXY, Front, front_open, front_trusts
+from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED
+
+cdef enum:
+    ACCEPT_MOST = 64             # in one turn for one listener
+    PAUSE_MS = 100               # after the last descriptor was used up
+    LISTENER_TAG = 1             # low bit of what epoll gives back: not a channel
+
+
+cdef bint welcome(Core* core, Ring ring, Listener* listener, int fd, const edged_address* peer) noexcept nogil:
+    """A front for a new connection; False: no memory for it."""
+    cdef Channel* c = channel_open(core, fd, CHANNEL_CLIENT)
+    cdef Front* f
+    if unlikely(c == NULL):
+        close(fd)
+        return False
+    f = front_open(&core.s, listener, &c.port)
+    if unlikely(f == NULL):
+        channel_close(core, c)
+        return False
+    c.owner = f
+    core.s.tally.connections += 1
+    core.s.tally.accepted += 1
+    f.client.peer.family = <uint8_t>edged_address_read(peer, f.client.peer.at, &f.client.peer.port)
+    if listener.accept_proxy != ACCEPT_PROXY_OFF and (listener.accept_proxy == ACCEPT_PROXY_REQUIRED or
+                                                      front_trusts(listener, &f.client)):
+        f.state = FRONT_PROXY
+    serve_client(core, ring, f)
+    return True
+
+
+cdef void pause(Core* core) noexcept nogil:
+    core.no_descriptors = True
+    core.resume_ms = core.s.now_ms + PAUSE_MS
+
+
+cdef bint stranger(const Listener* listener, const edged_address* peer) noexcept nogil:
+    """A PROXY header is required, but this peer is not one to be believed (high-availability.md D.1)."""
+    cdef Front f
+    if listener.accept_proxy != ACCEPT_PROXY_REQUIRED or listener.n_trusted == 0:
+        return False
+    f.client.peer.family = <uint8_t>edged_address_read(peer, f.client.peer.at, &f.client.peer.port)
+    return not front_trusts(listener, &f.client)
+
+
+cdef void gate_accept(Core* core, Ring ring, Listener* listener) noexcept nogil:
+    cdef edged_address peer
+    cdef uint32_t i
+    cdef int fd, error
+    for i in range(ACCEPT_MOST):
+        if unlikely(core.s.tally.connections >= core.max_connections or core.no_descriptors):
+            return
+        fd = edged_accept(listener.fd, &peer)
+        if fd < 0:
+            error = edged_errno()
+            if error == EINTR or error == ECONNABORTED:
+                continue
+            if error != EAGAIN:
+                pause(core)
+            return
+        if unlikely(stranger(listener, &peer)):
+            listener.cell.proxy_refused += 1
+            edged_reset(fd)
+            continue
+        if unlikely(not welcome(core, ring, listener, fd, &peer)):
+            pause(core)
+            return
+
+
+cdef void gate_watch(Core* core, Listener* listener, bint watch) noexcept nogil:
+    if watch == listener.watched:
+        return
+    if edged_watch(core.ep, EPOLL_CTL_ADD if watch else EPOLL_CTL_DEL, listener.fd, EPOLLIN, <char*>listener + LISTENER_TAG) == 0:
+        listener.watched = watch
+
+
+cdef bint gate_resume(Core* core, Listener* listeners) noexcept nogil:
+    cdef bint full = core.s.tally.connections >= core.max_connections, paused
+    cdef Listener* listener = listeners
+    if core.no_descriptors and core.resume_ms == 0:
+        core.resume_ms = core.s.now_ms + PAUSE_MS
+    if core.no_descriptors and core.s.now_ms >= core.resume_ms:
+        core.no_descriptors = False
+        core.resume_ms = 0
+    paused = full or core.no_descriptors
+    if paused == core.accept_paused:
+        return False
+    if core.no_descriptors and paused:
+        core.s.tally.accept_paused += 1
+    core.accept_paused = paused
+    if core.s.draining:
+        return True
+    while listener != NULL:
+        if not listener.removed:
+            gate_watch(core, listener, not paused)
+        listener = listener.next
+    return True

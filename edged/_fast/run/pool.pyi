@@ -1,0 +1,1 @@
+"""Idle channels to endpoints: nothing of it is reached from Python."""

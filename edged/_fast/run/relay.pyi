@@ -1,0 +1,1 @@
+"""Bytes through a pipe: nothing of it is reached from Python."""

@@ -1,0 +1,137 @@
+"""Bytes through a pipe. See relay.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from edged._fast.base.linux cimport EAGAIN, EINTR, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, close, edged_errno, edged_splice, fcntl, pipe2
+from edged._fast.base.view cimport check
+from edged._fast.memory.buffer cimport buffer_drop
+from edged._fast.talk.wants cimport (
+    PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
+)
+
+cdef enum:
+    SPLICE_LEAST = 65536         # of a known length
+    SPARE_PIPES = 64
+    PIPE_BYTES = 262144
+    TURN_MOST = 2097152          # bytes for one direction in one turn; others want their share
+    THIN = 8192                  # a tunnel whose pieces are smaller goes back to copying
+
+
+cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
+    if not core.splice or not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
+        return False
+    if not to.port.flags & PORT_WRITABLE or not source.port.flags & PORT_READ:
+        return False
+    if to.port.raw_left >= RAW_ENDLESS // 2:                  # a tunnel: only when reads have been filling their buffer
+        return source.full_reads > 0
+    return to.port.raw_left >= SPLICE_LEAST
+
+
+cdef bint take_pipe(Core* core, Channel* to) noexcept nogil:
+    cdef int ends[2]
+    if to.pipe_in >= 0:
+        return True
+    if core.n_pipes:
+        core.n_pipes -= 1
+        to.pipe_out = core.pipes[core.n_pipes][0]
+        to.pipe_in = core.pipes[core.n_pipes][1]
+        return True
+    if pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0:
+        return False
+    fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES)                  # refused beyond the user's share: then it stays as it is
+    to.pipe_out = ends[0]
+    to.pipe_in = ends[1]
+    return True
+
+
+cdef void relay_drop_pipe(Core* core, Channel* to) noexcept nogil:
+    if to.pipe_in < 0:
+        return
+    if to.port.in_pipe == 0 and core.n_pipes < SPARE_PIPES:
+        core.pipes[core.n_pipes][0] = to.pipe_out
+        core.pipes[core.n_pipes][1] = to.pipe_in
+        core.n_pipes += 1
+    else:
+        close(to.pipe_in)
+        close(to.pipe_out)
+    to.port.in_pipe = 0
+    to.pipe_in = -1
+    to.pipe_out = -1
+
+
+cdef void relay_close(Core* core) noexcept nogil:
+    while core.n_pipes:
+        core.n_pipes -= 1
+        close(core.pipes[core.n_pipes][0])
+        close(core.pipes[core.n_pipes][1])
+
+
+cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
+    """Socket to pipe: bytes moved, 0 where the source has nothing or has ended, -1 where it broke."""
+    cdef ssize_t n
+    if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
+        return 0
+    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES))
+    if n > 0:
+        to.port.in_pipe = <uint32_t>n
+        source.port.received += <uint64_t>n
+        return n
+    if n == 0:
+        source.port.flags = (source.port.flags | PORT_EOF) & ~<uint32_t>PORT_READABLE
+    elif edged_errno() == EAGAIN:
+        source.port.flags &= ~<uint32_t>PORT_READABLE
+    elif edged_errno() != EINTR:
+        source.port.flags |= PORT_BROKEN
+        return -1
+    return 0
+
+
+cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
+    """Pipe to socket: bytes moved, 0 where it takes none now, -1 where it broke."""
+    cdef ssize_t n
+    if not to.port.flags & PORT_WRITABLE:
+        return 0
+    n = edged_splice(to.pipe_out, to.fd, to.port.in_pipe)
+    if n > 0:
+        to.port.in_pipe -= <uint32_t>n
+        to.port.raw_left -= <uint64_t>n
+        to.port.sent += <uint64_t>n
+        core.s.tally.spliced += <uint64_t>n
+        return n
+    if n < 0 and edged_errno() == EAGAIN:
+        to.port.flags &= ~<uint32_t>PORT_WRITABLE
+    elif n < 0 and edged_errno() != EINTR:
+        to.port.flags |= PORT_BROKEN
+        return -1
+    return 0
+
+
+cdef RelayMove relay_splice(Core* core, Channel* source, Channel* to) noexcept nogil:
+    cdef uint64_t moved = 0
+    cdef uint32_t flags = source.port.flags
+    cdef ssize_t n
+    check(to.port.tx.at == NULL or to.port.tx.head == to.port.tx.tail)
+    if to.port.in_pipe == 0:
+        buffer_drop(&source.port.rx, &core.s.blocks)
+    if not take_pipe(core, to):
+        core.splice = False                                   # no descriptors: copying works as well
+        return RELAY_MOVED
+    while moved < TURN_MOST and to.port.raw_left:
+        if to.port.in_pipe == 0:
+            n = fill(source, to)
+            if n <= 0:
+                break
+            source.full_reads = 1 if n >= THIN else 0
+        n = empty(core, to)
+        if n <= 0:
+            break
+        moved += <uint64_t>n
+        if source.full_reads == 0 and to.port.raw_left >= RAW_ENDLESS // 2 and to.port.in_pipe == 0:
+            break
+    if to.port.in_pipe == 0:
+        relay_drop_pipe(core, to)
+    if moved >= TURN_MOST:
+        return RELAY_AGAIN
+    if moved or flags != source.port.flags or to.port.flags & PORT_BROKEN:
+        return RELAY_MOVED
+    return RELAY_STILL

@@ -1,0 +1,1 @@
+"""Carrying out what conversations want: nothing of it is reached from Python."""

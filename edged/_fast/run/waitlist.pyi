@@ -1,0 +1,1 @@
+"""Queues of exchanges: nothing of it is reached from Python."""

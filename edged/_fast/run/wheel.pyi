@@ -1,0 +1,1 @@
+"""Deadlines: nothing of it is reached from Python."""

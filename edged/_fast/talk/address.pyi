@@ -1,0 +1,1 @@
+"""Addresses as text: nothing of it is reached from Python."""

@@ -1,0 +1,1 @@
+"""How an exchange ends: nothing of it is reached from Python."""
