@@ -234,6 +234,11 @@ cdef class Engine:
         return self.core.accept_paused != 0
 
     @property
+    def orders_left(self) -> int:
+        """Orders that the loop has not obeyed yet; 0: all that was told so far is in effect."""
+        return self.ordered - load64(&self.obeyed)
+
+    @property
     def tables_held(self) -> int:
         return len(self.tables)
 
