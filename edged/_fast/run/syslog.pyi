@@ -1,0 +1,2 @@
+FACILITIES: tuple[str, ...]
+SEVERITIES: tuple[str, ...]
