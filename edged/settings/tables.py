@@ -281,6 +281,7 @@ class RouterTable:
         Text("letters, digits, _ and -", _cookie), "",
         "Sticky cookie. Empty: one for each route.", _text("ROUTER_COOKIE_NAME"),
     )
+    watch_endpoints: bool = key(Flag(), False, "Read Endpoints instead of EndpointSlices.", _truth("ROUTER_WATCH_ENDPOINTS"))
     shuffle_endpoints: bool = key(
         Flag(), False, "Put endpoints in random order, so that replicas do not all prefer the first.",
         (Env("ROUTER_BACKEND_PROCESS_ENDPOINTS", lambda text: text.lower() == "shuffle"),),

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import trio
@@ -21,7 +21,7 @@ __all__ = ["Bridge", "EngineEnded", "EngineLike"]
 
 log = logging.getLogger("edged.worker")
 
-TURN_S = 0.02                                    # between two looks at the engine's turns, should the bell be silent
+LOOK_S = 0.001                                   # between two looks whether the engine has obeyed, which has no bell
 PAUSED_AGAIN_S = 5.0                             # least time between two lines about accepting
 
 
@@ -36,6 +36,8 @@ class EngineLike(Protocol):
     def idle(self) -> bool: ...
     @property
     def accept_paused(self) -> bool: ...
+    @property
+    def orders_left(self) -> int: ...
 
     def add_listener(
         self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int
@@ -53,11 +55,10 @@ class EngineEnded(EdgedError):
 
 
 class Bridge:
-    """Runs one engine. `turns` answers how often its loop has turned so far."""
+    """Runs one engine."""
 
-    def __init__(self, engine: EngineLike, turns: Callable[[], int], listeners: Mapping[int, Listener]) -> None:
+    def __init__(self, engine: EngineLike, listeners: Mapping[int, Listener]) -> None:
         self._engine = engine
-        self._turns = turns
         self._listeners = listeners
         self._sockets: dict[int, list[int]] = {}         # slot -> descriptors that the engine accepts on
         self._rang = trio.Event()
@@ -131,23 +132,21 @@ class Bridge:
         fds = self._sockets.pop(slot, [])
         for fd in fds:
             self._engine.remove_listener(fd)
-        await self._let_turn()
+        await self.settle()
         for fd in fds:
             os.close(fd)
 
-    async def _let_turn(self) -> None:
-        """Wait until the engine's loop has begun and ended a turn since: what it was told has taken effect."""
-        before = self._turns()
-        while self._turns() < before + 2 and not self._ended.is_set():
-            with trio.move_on_after(TURN_S):
-                await self._rang.wait()
+    async def settle(self) -> None:
+        """Wait until all that the engine was told has taken effect: its loop obeys within a turn."""
+        while self._engine.orders_left and not self._ended.is_set():  # noqa: ASYNC110 - it is over within microseconds
+            await trio.sleep(LOOK_S)
 
     # the end
 
     async def drain(self) -> None:
         """Stop accepting; returns when nothing is open any more."""
         self._engine.drain()
-        await self._let_turn()
+        await self.settle()
         for slot in list(self._sockets):
             await self.unlisten(slot)
         while not self._engine.idle:

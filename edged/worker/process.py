@@ -17,7 +17,7 @@ from edged.errors import EdgedError
 from edged.settings import Settings
 from edged.wire import Wire, WireClosed, WireError
 from edged.worker.bridge import Bridge, EngineEnded
-from edged.worker.engine_config import engine_config
+from edged.worker.engine_config import access_log_wanted, engine_config
 from edged.worker.shipping import Shipping
 
 __all__ = ["worker_main"]
@@ -80,8 +80,9 @@ class Worker:
                     self._control = trio.CancelScope()
                     nursery.start_soon(self._hear_control, Wire.from_fd(fds.pop()), self._control, nursery)
                 case {"type": "listen", "slot": int(slot), "listeners": list(numbers)} if len(numbers) == len(fds):
-                    self._listen([(slot, number, fd) for number, fd in zip(numbers, fds, strict=True)])
+                    self._waiting += [(slot, number, fd) for number, fd in zip(numbers, fds, strict=True)]
                     fds = []
+                    await self._start_listening()
                 case {"type": "unlisten", "slot": int(slot)}:
                     await self._unlisten(slot)
                 case {"type": "reopen_logs"}:
@@ -127,7 +128,7 @@ class Worker:
         if self._bridge is None:
             self._bridge = self._start_engine(table, nursery)
             await self._bridge.wait_in_force(table.version)
-            self._start_listening()
+            await self._start_listening()
             await self._wire.send({"type": "serving"})
         else:
             await self._bridge.use(table, table.version)
@@ -137,31 +138,25 @@ class Worker:
         from edged._fast.run.engine import Engine
 
         engine = Engine(self._arena, self._index, engine_config(self._settings))
-        bridge = Bridge(engine, self._turns, {listener.number: listener for listener in self._settings.listeners})
+        bridge = Bridge(engine, {listener.number: listener for listener in self._settings.listeners})
         engine.use_table(table)
         bridge.start()
         # From here on this thread, and those that it starts, step behind the engine.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.worker.nice)
         nursery.start_soon(bridge.watch)
-        self._shipping = Shipping(engine.ring, self._settings.log)
-        nursery.start_soon(self._shipping.run)
+        if access_log_wanted(self._settings):
+            self._shipping = Shipping(engine.ring, self._settings.log)
+            nursery.start_soon(self._shipping.run)
         return bridge
-
-    def _turns(self) -> int:
-        return self._arena.read_tally(self._index)["turns"]
 
     # sockets
 
-    def _listen(self, sockets: list[tuple[int, int, int]]) -> None:
-        self._waiting += sockets
+    async def _start_listening(self) -> None:
         if self._bridge is not None:
-            self._start_listening()
-
-    def _start_listening(self) -> None:
-        assert self._bridge is not None
-        for slot, number, fd in self._waiting:
-            self._bridge.listen(slot, number, fd)
-        self._waiting = []
+            waiting, self._waiting = self._waiting, []
+            for slot, number, fd in waiting:
+                self._bridge.listen(slot, number, fd)
+            await self._bridge.settle()
 
     async def _unlisten(self, slot: int) -> None:
         for _, _, fd in [waiting for waiting in self._waiting if waiting[0] == slot]:
