@@ -122,7 +122,7 @@ cdef inline Status request_line(Head* out, const char** at, const char* end, uin
     if unlikely(stop == end):
         return MORE
     if unlikely(stop == p or not is_blank(stop[0])):
-        return head_refuse(out, 400, "no method")
+        return MORE if line_end(p, end) == 0 else head_refuse(out, 400, "no method")
     out.method = view(p, stop - p)
     out.verb = verb_of(p, stop - p)
     p = blanks_end(stop, end)
@@ -146,7 +146,7 @@ cdef inline Status status_line(Head* out, const char** at, const char* end) noex
     cdef const char* p = at[0]
     cdef int version, ending
     if end - p < 13:                                         # the shortest: version, blank, three digits, LF
-        if p < end and p[0] != c'H': return head_refuse(out, 502, "no status line")
+        if p < end and p[0] != c'H' and line_end(p, end) != 0: return head_refuse(out, 502, "no status line")
         return MORE
     version = version_of(p)
     if version < 0 or not is_blank(p[8]):
