@@ -1,0 +1,1 @@
+"""`edged demo`: a complete little site to play with, its backends included."""

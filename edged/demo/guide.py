@@ -1,0 +1,141 @@
+"""What the demo serves, and what it tells whoever started it."""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Place", "guide", "routes", "settings"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the demo is: its folder and the ports of the site."""
+
+    folder: Path
+    http_port: int
+    tcp_port: int
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / "edged.toml"
+
+    @property
+    def routes_file(self) -> Path:
+        return self.folder / "routes.yaml"
+
+
+def settings(place: Place) -> str:
+    """The settings file."""
+    return textwrap.dedent(f"""\
+        [sources.files]
+        paths = ["routes.yaml"]
+
+        [[listener]]
+        address = "127.0.0.1:{place.http_port}"
+        mode = "http"
+
+        [[listener]]
+        address = "127.0.0.1:{place.tcp_port}"
+        mode = "tcp"
+        route = "tcp-echo"
+
+        [run]
+        runtime_dir = "run"
+        state_dir = "state"
+        drain_timeout = "2s"
+        """)
+
+
+def routes(ports: Mapping[str, int]) -> str:
+    """The route file; `ports` are those of the backends by name."""
+    at = {name: f'"127.0.0.1:{port}"' for name, port in ports.items()}
+    return textwrap.dedent(f"""\
+        # Edit and save: what you change is in force at once.
+        routes:
+        - host: shop.localhost
+          balance: roundrobin
+          to:
+          - {{address: {at['shop-1']}, weight: 3}}
+          - {{address: {at['shop-2']}, weight: 1}}
+        - host: shop.localhost
+          path: /cart
+          cookie: CART
+          to:
+          - {{address: {at['cart-1']}, cookie: one}}
+          - {{address: {at['cart-2']}, cookie: two}}
+
+        - host: api.localhost
+          to: [{at['api-v1']}]
+        - host: api.localhost
+          path: /v2
+          to: [{at['api-v2']}]
+
+        - host: live.localhost
+          to: [{at['live-page']}]
+        - host: live.localhost
+          path: /echo
+          to: [{at['live-echo']}]
+
+        - host: slow.localhost
+          to: [{at['slow-1']}]
+        - host: slow.localhost
+          path: /silent
+          timeouts: {{server: 1s}}
+          to: [{at['silent-1']}]
+
+        - host: broken.localhost
+          path: /refused
+          to: [{at['refusing']}]
+        - host: broken.localhost
+          path: /garbage
+          to: [{at['garbage-1']}]
+        - host: broken.localhost
+          path: /503
+          to: [{at['failing-1']}]
+
+        - host: "*"
+          to: [{at['welcome']}]
+
+        - name: tcp-echo
+          to: [{at['tcp-echo']}]
+        """)
+
+
+def guide(place: Place) -> str:
+    """Lines to paste, and what they should show."""
+    url = f"http://127.0.0.1:{place.http_port}"
+    hello = (
+        r"GET /echo HTTP/1.1\r\nHost: live.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        r"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    connect = "import socket; s = socket.create_connection(('127.0.0.1', {}));"
+    lines = [
+        ("three answers of four from shop-1, one from shop-2 (weights)",
+         f"curl -s -H 'Host: shop.localhost' '{url}/[1-4]' | grep answers"),
+        ("a longer path is another route; its cookie keeps you at one endpoint",
+         f"curl -s -b '' -H 'Host: shop.localhost' '{url}/cart/[1-3]' | grep answers"),
+        ("api-v1, and what edged adds to the request", f"curl -H 'Host: api.localhost' {url}/v1/items"),
+        ("api-v2, with a body", f"curl -H 'Host: api.localhost' --data-binary 'hello' {url}/v2/items"),
+        ("any other host: welcome", f"curl {url}/"),
+        ("a WebSocket message that comes back (or open the page: a browser takes *.localhost to this machine)",
+         f"python3 -c \"{connect.format(place.http_port)} s.sendall(b'{hello}'); print(s.recv(999).decode()); "
+         "s.sendall(b'\\x81\\x85\\0\\0\\0\\0hello'); print(s.recv(99)[2:])\"\n"
+         f"http://live.localhost:{place.http_port}/"),
+        ("TCP: the bytes come back",
+         f"python3 -c \"{connect.format(place.tcp_port)} s.sendall(b'hello'); print(s.recv(99))\""),
+        ("two seconds later: slow-1", f"curl -H 'Host: slow.localhost' {url}/"),
+        ("504 after one second: its backend never answers", f"curl -i -H 'Host: slow.localhost' {url}/silent"),
+        ("503: connection refused; 502: no HTTP; 503 of the backend's own",
+         "\n".join(f"curl -i -H 'Host: broken.localhost' {url}/{word}" for word in ("refused", "garbage", "503"))),
+        ("take shop-2 out while it runs, then try the first line again",
+         f"sed -i 's/weight: 1/weight: 0/' {place.routes_file}"),
+        ("who answers a URL, and why", f"edged explain --config {place.settings_file} http://shop.localhost/cart"),
+    ]
+    told = "\n".join(f"  # {what}\n{textwrap.indent(line, '  ')}\n" for what, line in lines)
+    return (
+        f"edged serves the demo site at {url} (HTTP, WebSocket) and 127.0.0.1:{place.tcp_port} (TCP).\n"
+        f"Its settings are {place.settings_file}\n"
+        f"and its routes {place.routes_file}: edit and save, and they are in force.\n\n"
+        f"{told}\nBelow: the access log. Ctrl-C stops all of it.\n"
+    )
