@@ -28,6 +28,7 @@ from edged._fast.run.pool cimport pool_discard, pool_purge
 from edged._fast.run.relay cimport relay_close
 from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_server, serve_waiting
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
+from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.h1 cimport FRONT_IDLE, Front
 from edged._fast.talk.wants cimport (
@@ -41,6 +42,7 @@ cdef enum:
     PURGE_MS = 5000              # pool-purge-delay
     POLL_MS = 5                  # places that other workers free are seen by looking
     BLOCKS_KEPT = 512
+    TABLES_KEPT = 4              # old ones that running exchanges may hold; beyond that the long ones are detached
 
 _REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
 _FORMAT = {"off": LOG_OFF, "http": LOG_HTTP, "json": LOG_JSON}
@@ -368,6 +370,7 @@ cdef class Engine:
         cdef Retired* out = NULL
         cdef Retired* last = NULL
         cdef uint64_t one = 1
+        cdef uint32_t held = 0
         while at[0] != NULL:
             if at[0].table.holders == 0:
                 done = at[0]
@@ -378,7 +381,10 @@ cdef class Engine:
                 if last == NULL:
                     last = done
             else:
+                held += 1
                 at = &at[0].next
+        if held > TABLES_KEPT:
+            detach_long_ones(&self.core)
         if out != NULL:
             # Python takes all at once, so only between its swap and ours can the list be empty or not: join what is there.
             last.next = <Retired*>take_pointer(<void**>&self.gone, NULL)
@@ -418,6 +424,17 @@ cdef class Engine:
         core.again_last = NULL
         relay_close(core)
         self.ring.ring_bell()
+
+
+cdef void detach_long_ones(Core* core) noexcept nogil:
+    cdef Channel* c = core.all
+    cdef Exchange* x
+    while c != NULL:
+        if c.kind == CHANNEL_CLIENT:
+            x = (<Front*>c.owner).exchange
+            if x != NULL and x.table != NULL and x.table != core.s.table:
+                detach(x)
+        c = c.next
 
 
 cdef void free_list(Retired* retired) noexcept nogil:

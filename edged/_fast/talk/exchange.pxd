@@ -36,6 +36,7 @@ cdef enum:                       # Exchange.flags
     X_JSON = 131072              # the client prefers JSON pages
     X_QUEUED = 262144            # linked in a queue of the engine
     X_TUNNEL = 524288            # counted in the tally's tunnels
+    X_DETACHED = 1048576         # has a copy of what it needs instead of a table
 
 cdef struct Exchange:
     Deadline deadline

@@ -23,6 +23,7 @@ from edged._fast.route.table cimport (
 )
 from edged._fast.talk.address cimport address_text
 from edged._fast.talk.answer cimport answer_head
+from edged._fast.talk.detach cimport detach_free
 from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, leave_endpoint, take_head
 from edged._fast.talk.flow cimport (
     FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
@@ -71,7 +72,9 @@ cdef void exchange_close(Shared* s, Exchange* x) noexcept nogil:
     leave_endpoint(s, x)
     if x.backend != NULL:
         s.bench.cells[x.backend.slot].served -= 1
-    if x.table != NULL:
+    if x.flags & X_DETACHED:
+        detach_free(x)
+    elif x.table != NULL:
         x.table.holders -= 1
     if x.flags & X_TUNNEL:
         s.tally.tunnels -= 1

@@ -1,0 +1,1 @@
+"""Long exchanges must not keep old tables alive: nothing of it is reached from Python."""
