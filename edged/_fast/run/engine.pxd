@@ -42,6 +42,7 @@ cdef class Engine:
     cdef dict tables             # address -> MappedTable, for as long as the engine may look at it
     cdef dict listening          # fd -> address of its Listener
     cdef uint64_t in_force       # version
+    cdef int64_t detach_ms       # look again for long exchanges that hold old tables
     cdef uint8_t told_idle
     cdef bint running
     cdef bint stopping

@@ -383,7 +383,8 @@ cdef class Engine:
             else:
                 held += 1
                 at = &at[0].next
-        if held > TABLES_KEPT:
+        if held > TABLES_KEPT and self.core.s.now_ms >= self.detach_ms:
+            self.detach_ms = self.core.s.now_ms + 1000
             detach_long_ones(&self.core)
         if out != NULL:
             # Python takes all at once, so only between its swap and ours can the list be empty or not: join what is there.
