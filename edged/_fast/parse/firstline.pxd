@@ -131,8 +131,8 @@ cdef inline Status request_line(Head* out, const char** at, const char* end, uin
         return status
     p = blanks_end(p, end)
     if unlikely(end - p < 8):
-        if p < end and p[0] != c'H': return head_refuse(out, 400, "no version that is known")
-        return MORE
+        if p == end: return MORE
+        return MORE if p[0] == c'H' and text_end(p, end) == end else head_refuse(out, 400, "no version that is known")
     status = request_version(out, p)
     if unlikely(status != DONE):
         return status
@@ -146,8 +146,8 @@ cdef inline Status status_line(Head* out, const char** at, const char* end) noex
     cdef const char* p = at[0]
     cdef int version, ending
     if end - p < 13:                                         # the shortest: version, blank, three digits, LF
-        if p < end and p[0] != c'H' and line_end(p, end) != 0: return head_refuse(out, 502, "no status line")
-        return MORE
+        if line_end(p, end) == 0: return MORE
+        return MORE if p[0] == c'H' and text_end(p, end) == end else head_refuse(out, 502, "no status line")
     version = version_of(p)
     if version < 0 or not is_blank(p[8]):
         return head_refuse(out, 502, "no version that is known")
