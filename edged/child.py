@@ -13,7 +13,7 @@ from edged.logs import lines_to_stderr
 from edged.settings import Settings
 from edged.wire import Wire, WireError
 
-__all__ = ["RULED_BY_WIRE", "Wing", "run_child"]
+__all__ = ["RULED_BY_WIRE", "Wing", "name_process", "run_child"]
 
 log = logging.getLogger("edged.child")
 
@@ -33,13 +33,19 @@ def run_child(name: str, wire_fd: int, wing: Wing) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RULED_BY_WIRE)
     os.set_inheritable(wire_fd, False)
     lines_to_stderr(f"edged {name}")
-    _prctl(_PR_SET_NAME, ctypes.c_char_p(f"edged {name}".encode()))
+    name_process(f"edged {name}")
     try:
         trio.run(_begin, wire_fd, wing)
     except EdgedError as why:
-        log.error("%s", why)
+        for line in str(why).splitlines():
+            log.error("%s", line)
         return 1
     return 0
+
+
+def name_process(name: str) -> None:
+    """What process lists show; the kernel keeps 15 bytes."""
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()))
 
 
 async def _begin(wire_fd: int, wing: Wing) -> None:

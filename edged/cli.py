@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -53,22 +54,18 @@ example:
   edged explain --config /etc/edged/edged.toml http://shop.example.com/cart
 """
 
-_DEMO = """\
-Start edged on a built-in site: little backends of its own, several hosts and paths, a WebSocket echo, a slow and a failing
-backend. It prints curl lines to paste. Ctrl-C stops all of it.
-
-example:
-  edged demo --port 8080
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and answer its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["wing"]:                    # how the supervisor starts its children
         return _wing(words[1:])
-    options = _parser().parse_args(words)
     try:
+        if words[:1] == ["demo"]:                # it knows its own options
+            from edged.demo.site import main as demo
+
+            return demo(words[1:])
+        options = _parser().parse_args(words)
         return int(options.command(options))
     except EdgedError as why:
         for line in str(why).splitlines():
@@ -93,9 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, check, explain):
         command.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the settings (default: {DEFAULT_CONFIG})")
 
-    demo = commands.add_parser("demo", help="serve a built-in site to play with", description=_DEMO, formatter_class=raw)
-    demo.add_argument("--port", type=int, default=8080, metavar="N", help="where the site listens (default: 8080)")
-    demo.set_defaults(command=_demo)
+    commands.add_parser("demo", help="serve a built-in site to play with; edged demo --help", add_help=False)
     return parser
 
 
@@ -122,6 +117,7 @@ def _check(options: argparse.Namespace) -> int:
     if settings is not None:
         from edged.control import check
 
+        logging.getLogger("edged").addHandler(logging.NullHandler())     # the problems are printed, not logged
         for note in settings.notes:
             print(f"note: {note}", file=sys.stderr)
         problems += check.problems(settings)
@@ -136,13 +132,8 @@ def _explain(options: argparse.Namespace) -> int:
     from edged.explain import explain
     from edged.settings import load
 
+    logging.getLogger("edged").addHandler(logging.NullHandler())
     return explain(load(options.config), options.url)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from edged.demo import run_demo
-
-    return run_demo(port=options.port)
 
 
 def _wing(words: Sequence[str]) -> int:

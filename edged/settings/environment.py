@@ -50,16 +50,16 @@ class Environment:
         try:
             value = key.kind.read(word.read(text))
             if word.read is units.clipped_time_ms and units.time_units_ms(text) > value:
-                self._note(f"{word.name}: {text} is clipped to {value}ms")
+                self.note(f"{word.name}: {text} is clipped to {value}ms")
             return value
         except ValueError as why:
             if word.fatal:
                 self.problems.append(Problem(ENVIRONMENT, word.name, str(why)))
             else:
-                self._note(f"{word.name}: {why}; it is ignored")
+                self.note(f"{word.name}: {why}; it is ignored")
             return None
 
-    def _note(self, note: str) -> None:
+    def note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
@@ -82,7 +82,7 @@ class Environment:
         mode = self.get(IP_MODE) or "v4"
         if mode in _WILDCARDS:
             return mode
-        self._note(f'{IP_MODE}: "{mode}" is none of v4, v6, v4v6; it is ignored')
+        self.note(f'{IP_MODE}: "{mode}" is none of v4, v6, v4v6; it is ignored')
         return "v4"
 
     def _port(self, variable: str, default: int) -> int:
@@ -91,6 +91,6 @@ class Environment:
             if not 0 < port < 65536:
                 raise ValueError(f"{port} is no port")
         except ValueError as why:
-            self._note(f"{variable}: {why}; it is ignored")
+            self.note(f"{variable}: {why}; it is ignored")
             return default
         return port

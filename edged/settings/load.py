@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,15 +162,20 @@ class _Reader:
         if len(written) > LISTENERS_MOST:
             self._problem("listener", f"{len(written)} are too many: at most {LISTENERS_MOST}")
         tables = [self._fields(ListenerTable, f"listener[{number}]", table) for number, table in enumerate(written)]
-        names: dict[str, int] = {}
-        addresses: dict[str, int] = {}
         for number, table in enumerate(tables):
             self._check_listener(f"listener[{number}]", table)
-            if table.name and names.setdefault(table.name, number) != number:
-                self._problem(f"listener[{number}].name", f'"{table.name}" is the name of listener[{names[table.name]}] already')
-            if table.address and not table.address.endswith(":0") and addresses.setdefault(table.address, number) != number:
-                self._problem(f"listener[{number}].address", f"{table.address} belongs to listener[{addresses[table.address]}] already")
+        names = self._unique("name", tables)
+        self._unique("address", tables)
         return tuple(_listener(number, table, names) for number, table in enumerate(tables))
+
+    def _unique(self, field: str, tables: Sequence[ListenerTable]) -> dict[str, int]:
+        """Which listener has which name or address; a problem for each that comes twice. Port 0 is another one each time."""
+        first: dict[str, int] = {}
+        for number, table in enumerate(tables):
+            value = getattr(table, field)
+            if value and not value.endswith(":0") and first.setdefault(value, number) != number:
+                self._problem(f"listener[{number}].{field}", f'"{value}" is that of listener[{first[value]}] already')
+        return first
 
     def _check_listener(self, path: str, table: ListenerTable) -> None:
         if not table.address and all(problem.key != f"{path}.address" for problem in self._problems):
@@ -179,6 +184,8 @@ class _Reader:
             self._problem(path, "a listener of mode tcp needs a route: the name of the one that takes its connections")
         if table.mode != "tcp" and table.route:
             self._problem(f"{path}.route", f"it is for mode tcp; with mode {table.mode} each request's host and path choose")
+        if table.mode == "https":
+            self._environment.note(f"{path}: nothing listens on {table.address}: this version does not terminate TLS")
         if table.accept_proxy == "trusted-only" and not table.trusted:
             self._problem(f"{path}.accept_proxy", 'trusted-only needs "trusted": the networks to believe')
         if table.accept_proxy == "off" and table.trusted:
@@ -220,7 +227,7 @@ class _Reader:
         if from_environment and "level" not in written and not self._environment.get("ROUTER_LOG_LEVEL"):
             log = replace(log, level="warning")
         if self._environment.get("ROUTER_SYSLOG_FORMAT"):
-            self._environment.notes.append("ROUTER_SYSLOG_FORMAT: formats of one's own are not supported; [log] format is used")
+            self._environment.note("ROUTER_SYSLOG_FORMAT: formats of one's own are not supported; [log] format is used")
         return log
 
     def _run(self, run: RunTable) -> RunTable:

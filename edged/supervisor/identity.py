@@ -48,7 +48,8 @@ def raise_descriptor_limit(settings: Settings) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, needed))
             return
         except (ValueError, OSError):
-            log.warning("a worker may open %d descriptors, max_connections wants %d: accepting will pause earlier", hard, needed)
+            if "worker.max_connections" in settings.lines:
+                log.warning("a worker may open %d descriptors, max_connections wants %d: accepting will pause earlier", hard, needed)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

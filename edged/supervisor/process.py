@@ -15,8 +15,10 @@ from typing import Any
 
 import trio
 
+from edged.child import name_process
 from edged.errors import StartError
 from edged.logs import lines_to_stderr
+from edged.model.listener import Mode
 from edged.settings import Settings
 from edged.supervisor.children import Backoff, Child, how_it_ended
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
@@ -37,6 +39,7 @@ def supervise(settings: Settings) -> int:
     """Serve until a signal ends it; answers the exit status. Raises StartError."""
     started_s = time.monotonic()
     lines_to_stderr("edged")
+    name_process("edged")
     for note in settings.notes:
         log.warning("%s", note)
     supervisor = Supervisor(settings, started_s)
@@ -54,7 +57,8 @@ class Supervisor:
         self._identity = child_identity(settings)
         raise_descriptor_limit(settings)
         make_directories(settings, self._identity)
-        self._sockets = Sockets(settings.listeners, len(self._slots), self._identity.group_id if self._identity else -1)
+        served = [listener for listener in settings.listeners if listener.mode is not Mode.HTTPS]
+        self._sockets = Sockets(served, len(self._slots), self._identity.group_id if self._identity else -1)
         self._arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
         self._children: dict[int, Child] = {}
         self._serving: set[int] = set()          # slots whose worker has a table in force
