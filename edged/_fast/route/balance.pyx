@@ -115,10 +115,11 @@ cdef Choice by_cookie(Question* q) noexcept nogil:
 cdef Choice by_load(Question* q) noexcept nogil:
     """Idle ones in turn, whatever their weight; else the lowest load for its weight, equals in turn."""
     cdef const Lineup* lineup = q.lineup
-    cdef uint64_t* last = &q.bench.cells[q.backend.slot].turn
+    cdef uint64_t* next = &q.bench.cells[q.backend.slot].turn
     cdef uint64_t least = ~<uint64_t>0, key
-    cdef uint32_t i, index = <uint32_t>(last[0] % lineup.n), best = lineup.n
+    cdef uint32_t i, index = <uint32_t>(next[0] % lineup.n), best = lineup.n
     cdef bint avoided = False
+    index = index - 1 if index else lineup.n - 1
     for i in range(lineup.n):
         index = index + 1 if index + 1 < lineup.n else 0
         if is_full(q.bench, q.backend, lineup.who[index]):
@@ -135,13 +136,16 @@ cdef Choice by_load(Question* q) noexcept nogil:
         if least == 0:
             break
     if best < lineup.n:
-        last[0] = best
+        next[0] = best + 1
         return chosen(lineup.who[best])
     return chosen(q.asked.avoid) if avoided else nobody(True)
 
 cdef uint32_t drawn(Question* q) noexcept nogil:
     """One of the lineup by chance, as often as its share of the weight."""
-    cdef uint32_t point = draw(q.bench, q.lineup.total), low = 0, high = q.lineup.n - 1, middle
+    cdef uint32_t point, low = 0, high = q.lineup.n - 1, middle
+    if q.lineup.even:
+        return draw(q.bench, q.lineup.n)
+    point = draw(q.bench, q.lineup.total)
     if q.backend.n <= FEW:
         while low < high and point >= q.lineup.weights[low]:
             point -= q.lineup.weights[low]
@@ -198,7 +202,8 @@ cdef inline uint32_t map_size(const Question* q) noexcept nogil:
 cdef inline const Endpoint* on_map(const Question* q, uint32_t slot) noexcept nogil:
     return q.lineup.who[slot if q.lineup.equal else q.roster.map[slot]]
 
-cdef Choice by_static_turn(Question* q) noexcept nogil:
+cdef Choice by_map_turn(Question* q) noexcept nogil:
+    """static-rr; also roundrobin where all are even, which is the order of declaration then."""
     cdef uint32_t n = map_size(q), i
     cdef uint32_t* position = &q.bench.cells[q.backend.slot].npos
     cdef uint32_t at = position[0] % n, after_avoided = n
@@ -309,17 +314,24 @@ cdef const Endpoint* hashed_to(const Question* q, uint32_t hash) noexcept nogil:
 cdef inline bint is_hashed(const Backend* backend) noexcept nogil:
     return backend.algorithm in (BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, BALANCE_HDR)
 
+cdef Choice by_turn(Question* q) noexcept nogil:
+    cdef Cell* group = &q.bench.cells[q.backend.slot]
+    cdef const Endpoint* e
+    if q.lineup.even and q.lineup.equal:
+        group.rw = 0                         # should weights differ one day, the cycle of turns.pyx begins anew
+        return by_map_turn(q)
+    e = turns_choose(q.bench, q.backend, q.lineup, &q.roster.turns if q.backend.n > FEW else NULL, q.asked.avoid)
+    return chosen(e) if e != NULL else nobody(True)
+
 cdef Choice by_algorithm(Question* q) noexcept nogil:
     cdef uint8_t algorithm = q.backend.algorithm
-    cdef const Endpoint* e
     cdef uint32_t hash
     if q.lineup.n == 0:
         return nobody(False)
     if q.lineup.n == 1:
-        e = q.lineup.who[0]
         if is_hashed(q.backend):
-            return only(q.bench, q.backend, e)
-        return nobody(True) if is_full(q.bench, q.backend, e) else chosen(e)
+            return only(q.bench, q.backend, q.lineup.who[0])
+        return nobody(True) if is_full(q.bench, q.backend, q.lineup.who[0]) else chosen(q.lineup.who[0])
     if algorithm == BALANCE_LEASTCONN:
         return by_load(q)
     if algorithm == BALANCE_RANDOM:
@@ -327,11 +339,10 @@ cdef Choice by_algorithm(Question* q) noexcept nogil:
     if algorithm == BALANCE_FIRST:
         return by_order(q)
     if algorithm == BALANCE_STATIC_RR:
-        return by_static_turn(q)
+        return by_map_turn(q)
     if is_hashed(q.backend) and hash_of(q, &hash):
         return only(q.bench, q.backend, hashed_to(q, hash))
-    e = turns_choose(q.bench, q.backend, q.lineup, &q.roster.turns if q.backend.n > FEW else NULL, q.asked.avoid)
-    return chosen(e) if e != NULL else nobody(True)
+    return by_turn(q)
 
 cdef inline bint needs_roster(const Backend* backend, const Lineup* lineup) noexcept nogil:
     if lineup.n < 2:
@@ -339,16 +350,6 @@ cdef inline bint needs_roster(const Backend* backend, const Lineup* lineup) noex
     if is_hashed(backend):
         return backend.hash_flags & HASH_CONSISTENT or not lineup.equal
     return backend.algorithm == BALANCE_STATIC_RR and not lineup.equal
-
-cdef Choice choose(Question* q) noexcept nogil:
-    cdef Choice first = nobody(False), c
-    if q.asked.cookie.n:
-        first = by_cookie(q)
-        if first.endpoint != NULL or first.full:
-            return first
-    c = by_algorithm(q)
-    c.cookie_down = first.cookie_down
-    return c
 
 cdef Choice choose_first_usable(Question* q) noexcept nogil:
     """Where there is no memory for a roster: better a poor choice than none."""
@@ -364,19 +365,33 @@ cdef Choice balance_choose(Bench* bench, const Table* table, const Backend* back
     cdef Lineup few
     cdef const Endpoint* who[FEW]
     cdef uint32_t weights[FEW]
+    cdef Choice c
+    cdef bint cookie_down = False
     q.bench = bench
     q.table = table
     q.backend = backend
     q.asked = asked
     q.roster = NULL
+    if backend.n > FEW:
+        q.roster = roster_of(bench, table, backend)
+        if q.roster == NULL:
+            return choose_first_usable(&q)
+    if asked.cookie.n:
+        c = by_cookie(&q)
+        if c.endpoint != NULL or c.full:
+            return c
+        cookie_down = c.cookie_down
     if backend.n <= FEW:
         few.who = &who[0]
         few.weights = &weights[0]
         lineup_fill(&few, bench, table, backend)
         q.lineup = &few
-    if backend.n > FEW or needs_roster(backend, &few):
-        q.roster = roster_of(bench, table, backend)
-        if q.roster == NULL:
-            return choose_first_usable(&q)
+        if needs_roster(backend, &few):
+            q.roster = roster_of(bench, table, backend)
+            if q.roster == NULL:
+                return choose_first_usable(&q)
+    if q.roster != NULL:
         q.lineup = &q.roster.lineup
-    return choose(&q)
+    c = by_algorithm(&q)
+    c.cookie_down = cookie_down
+    return c

@@ -5,7 +5,7 @@ from edged._fast.memory.arena cimport STANDING_UP, Cell, Standing
 from edged._fast.route.table cimport Backend, Endpoint, Table
 
 cdef enum:
-    FEW = 32                     # backends up to this size are looked through at each choice; larger ones are remembered
+    FEW = 16                     # backends up to this size are looked through at each choice; larger ones are remembered
     WEIGHT_SCALE = 16            # effective weight of one unit of user weight, as slow start needs finer steps
     WEIGHT_MOST = 256 * WEIGHT_SCALE
 
@@ -24,6 +24,7 @@ cdef struct Lineup:              # the usable endpoints in order of declaration
     uint32_t n
     uint32_t total               # of the weights
     bint equal                   # all user weights are the same
+    bint even                    # all effective weights are the same
 
 cdef inline uint32_t user_weight(const Standing* s, const Endpoint* e) noexcept nogil:
     return s.weight if s.key else e.weight

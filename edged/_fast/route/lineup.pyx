@@ -10,6 +10,7 @@ cdef void lineup_fill(Lineup* out, const Bench* bench, const Table* table, const
     out.n = 0
     out.total = 0
     out.equal = True
+    out.even = True
     for i in range(backend.n):
         e = &endpoints[i]
         weight = 0 if e.backup else effective_weight(&bench.standings[e.slot], e)
@@ -27,6 +28,8 @@ cdef void lineup_fill(Lineup* out, const Bench* bench, const Table* table, const
 cdef inline void line_up(Lineup* out, const Bench* bench, const Endpoint* e, uint32_t weight) noexcept nogil:
     if out.n and user_weight(&bench.standings[e.slot], e) != user_weight(&bench.standings[out.who[0].slot], out.who[0]):
         out.equal = False
+    if out.n and weight != out.weights[0]:
+        out.even = False
     out.who[out.n] = e
     out.weights[out.n] = weight
     out.total += weight

@@ -196,6 +196,7 @@ cdef void fill(Roster* r, const Bench* bench, const Lineup* lineup, const Sizes*
     r.lineup.n = lineup.n
     r.lineup.total = lineup.total
     r.lineup.equal = lineup.equal
+    r.lineup.even = lineup.even
     memcpy(r.lineup.who, lineup.who, lineup.n * sizeof(void*))
     memcpy(r.lineup.weights, lineup.weights, lineup.n * sizeof(uint32_t))
     if s.many:
