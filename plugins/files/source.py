@@ -1,0 +1,215 @@
+"""The source: keeps what every file held when it could last be read, and publishes all of it whenever some of it changed."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+
+import trio
+
+from edged.hooks import Object, Origin, Problem, Publish, Route, Snapshot, SourceError
+from edged_plugins.files.child import digest, read_apart
+from edged_plugins.files.content import Content, Unreadable, read_bytes, read_text
+from edged_plugins.files.inventory import Inventory, take_inventory
+from edged_plugins.files.objects import PackedBody
+from edged_plugins.files.shortform import Defaults
+from edged_plugins.files.watch import Change, Watch
+
+__all__ = ["FilesSource"]
+
+_APART_FROM_BYTES = 256 * 1024                   # so much at once is read by a child
+_GRACE_S = 0.2                                   # an editor may move a file away before it writes the new one
+_LOOKS_MOST = 5
+
+Signature = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Held:
+    """A file as it could last be read, and what is wrong with it now."""
+
+    signature: Signature = ()
+    mark: bytes = b""                            # digest of its text
+    content: Content = Content()
+    unreadable: Problem | None = None
+    gone_s: float | None = None                  # since when it is not there
+
+
+class FilesSource:
+    """All files of some paths. A file that cannot be read keeps its last content; one that is gone has none."""
+
+    def __init__(self, paths: list[str], defaults: Defaults, *, filter_addresses: bool = False) -> None:
+        """`paths`: files or folders, absolute; there need be nothing at them yet."""
+        self.name = "files"
+        self.filter_addresses = filter_addresses
+        self._paths = list(dict.fromkeys(paths))
+        self._defaults = defaults
+        self._held: dict[str, _Held] = {}
+        self._inventory = Inventory()
+        self._published: Snapshot | None = None
+
+    async def run(self, publish: Publish) -> None:
+        self._published = None
+        with Watch() as watch:
+            change = Change()
+            change.lost = True
+            while True:
+                blind = await self._look(watch, change)
+                await self._tell(publish)
+                if blind is not None:
+                    raise SourceError(f"changes of the files go unnoticed: {blind}")
+                change = Change()
+                with trio.move_on_after(self._patience_s()):
+                    change = await watch.changes()
+
+    def _patience_s(self) -> float:
+        """How long to wait for a change: until a file that is gone has been gone for long enough."""
+        gone = [held.gone_s for held in self._held.values() if held.gone_s is not None]
+        return max(0.0, min(gone) + _GRACE_S - trio.current_time()) if gone else float("inf")
+
+    async def _tell(self, publish: Publish) -> None:
+        held = [self._held[path] for path in self._order() if path in self._held]
+        contents = [one.content for one in held]
+        snapshot = Snapshot(
+            tuple(chain.from_iterable(map(attrgetter("routes"), contents))),
+            tuple(chain.from_iterable(map(attrgetter("objects"), contents))),
+            (
+                *chain.from_iterable(map(attrgetter("problems"), contents)),
+                *(one.unreadable for one in held if one.unreadable is not None),
+                *(Problem(Origin(path), "", "there is no such file or folder; it is waited for") for path in self._inventory.missing),
+            ),
+        )
+        if snapshot != self._published:
+            self._published = snapshot
+            await publish(snapshot)
+
+    def _order(self) -> Iterable[str]:
+        """All files in order; one that has just gone keeps its place, so that nothing else changes with it."""
+        gone = self._held.keys() - self._inventory.files.keys()
+        if not gone:
+            return self._inventory.files
+        ranks = {path: rank for rank, path in enumerate(self._paths)}
+        return sorted(gone | self._inventory.files.keys(), key=lambda path: (ranks.get(path, ranks.get(os.path.dirname(path), -1)), path))
+
+    # ---- looking
+
+    async def _look(self, watch: Watch, change: Change) -> str | None:
+        """Bring what is held up to date; answers why changes will go unnoticed, if they will."""
+        told, unfinished, again = self._told(change)
+        blind = None
+        if again:
+            blind = self._watch_all(watch)
+            told |= {path for path in self._inventory.files if self._held.get(path, _Held()).signature != _signature(path)}
+            told -= unfinished
+        now_s = trio.current_time()
+        for path, held in list(self._held.items()):
+            if path in self._inventory.files:
+                held.gone_s = None
+            elif held.gone_s is None:
+                held.gone_s = now_s
+            elif now_s >= held.gone_s + _GRACE_S:
+                del self._held[path]
+        await self._read([path for path in self._inventory.files if path in told] if len(told) > 1 else told)
+        return blind
+
+    def _told(self, change: Change) -> tuple[set[str], set[str], bool]:
+        """The files that are to be read, those that are still being written, and whether to look for what there is at all."""
+        told: set[str] = set()
+        unfinished: set[str] = set()
+        again = change.lost
+        for entry in change.names | change.pending:
+            meant = self._inventory.meant(entry)
+            again = again or entry in self._inventory.turns
+            if entry not in change.names and not _complete(entry):
+                unfinished.update(meant)         # it is read when it is closed, but is not gone any more
+                again = again or any(path in self._held for path in meant)
+            else:
+                told.update(path for path in meant if path in self._inventory.files)
+                again = again or any(path not in self._inventory.files or not os.path.exists(path) for path in meant)
+        return told, unfinished, again
+
+    def _watch_all(self, watch: Watch) -> str | None:
+        """Take inventory and watch all that it needs; again, until nothing new had to be watched: no change slips in between."""
+        for _ in range(_LOOKS_MOST):
+            self._inventory = take_inventory(self._paths)
+            try:
+                if not watch.keep(self._inventory.folders):
+                    break
+            except OSError as why:
+                return f"inotify: {why.strerror}; fs.inotify.max_user_watches may be too low"
+        return None
+
+    # ---- reading
+
+    async def _read(self, paths: Iterable[str]) -> None:
+        signatures = {path: _signature(path) for path in paths}
+        if sum(signature[2] for signature in signatures.values() if signature) > _APART_FROM_BYTES:
+            await read_apart(
+                list(signatures), self._defaults, lambda path, mark, content: self._take(path, signatures[path], mark, content)
+            )
+            return
+        for path, signature in signatures.items():
+            await trio.lowlevel.checkpoint()
+            mark = b""
+            content: Content | Unreadable | None
+            try:
+                text = read_bytes(path)
+                mark = digest(text)
+                held = self._held.get(path)
+                content = held.content if held and held.mark == mark else read_text(text, path, self._defaults)
+            except FileNotFoundError:
+                content = None
+            except Unreadable as why:
+                content = why
+            self._take(path, signature, mark, content)
+
+    def _take(self, path: str, signature: Signature, mark: bytes, content: Content | Unreadable | None) -> None:
+        """Hold what was read of a file; what did not change stays the same object."""
+        if content is None:                      # gone again: the next look sees that it is
+            return
+        held = self._held.setdefault(path, _Held())
+        held.signature = signature
+        if isinstance(content, Unreadable):
+            held.unreadable = Problem(Origin(path, content.line), "", content.message)
+            return
+        held.unreadable = None
+        if content is not held.content and mark != held.mark:
+            held.content = _reusing(held.content, content)
+        held.mark = mark
+
+
+def _signature(path: str) -> Signature:
+    """Differs whenever a file was written, replaced or given other rights; () if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _complete(entry: str) -> bool:
+    """Whether a name that was just created is all there: a link is, a file that is being written is not."""
+    try:
+        return os.path.islink(entry) or os.stat(entry).st_nlink > 1
+    except OSError:
+        return False
+
+
+def _reusing(old: Content, new: Content) -> Content:
+    """The new content, made of the old one's objects where these are equal."""
+    routes = {route.key: route for route in old.routes}
+    objects = {(told.origin.line, _packed(told)): told for told in old.objects}
+    return Content(
+        tuple(_same(routes.get(route.key), route) for route in new.routes),
+        tuple(objects.get((told.origin.line, _packed(told)), told) for told in new.objects),
+        new.problems,
+    )
+
+
+def _same(old: Route | None, new: Route) -> Route:
+    return old if old is not None and old == new else new
+
+
+def _packed(told: Object) -> bytes:
+    return told.body.packed if isinstance(told.body, PackedBody) else b""
