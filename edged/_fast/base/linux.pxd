@@ -15,6 +15,7 @@ cdef extern from * nogil:
     #include <sys/epoll.h>
     #include <sys/eventfd.h>
     #include <sys/socket.h>
+    #include <sys/syscall.h>
     #include <sys/uio.h>
     #include <sys/un.h>
     #include <time.h>
@@ -27,6 +28,14 @@ cdef extern from * nogil:
     static inline int64_t edged_wall_us(void) {
         struct timespec t; clock_gettime(CLOCK_REALTIME, &t);
         return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    }
+    /* The C library's own send and recv are points where a thread may be cancelled, and pay for it at each call in a process
+       with threads. Nobody cancels the engine: it asks the kernel directly. */
+    static inline ssize_t edged_recv(int fd, void *at, size_t n, int flags) {
+        return syscall(SYS_recvfrom, fd, at, n, flags, NULL, NULL);
+    }
+    static inline ssize_t edged_send(int fd, const void *at, size_t n, int flags) {
+        return syscall(SYS_sendto, fd, at, n, flags | MSG_NOSIGNAL, NULL, 0);
     }
     static inline int edged_errno(void) { return errno; }
 
@@ -85,12 +94,12 @@ cdef extern from * nogil:
     }
     static inline ssize_t edged_send2(int fd, const char *a, size_t an, const char *b, size_t bn, int more) {
         int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
-        if (!bn) return send(fd, a, an, flags);
-        if (!an) return send(fd, b, bn, flags);
+        if (!bn) return edged_send(fd, a, an, flags);
+        if (!an) return edged_send(fd, b, bn, flags);
         struct iovec parts[2] = { { (void *)a, an }, { (void *)b, bn } };
         struct msghdr message; memset(&message, 0, sizeof message);
         message.msg_iov = parts; message.msg_iovlen = 2;
-        return sendmsg(fd, &message, flags);
+        return syscall(SYS_sendmsg, fd, &message, flags);
     }
     static inline ssize_t edged_splice(int from, int to, size_t n) {
         return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -116,7 +125,7 @@ cdef extern from * nogil:
     int epoll_create1(int flags)
     int epoll_wait(int ep, epoll_event* events, int most, int timeout_ms)
     int eventfd(unsigned int start, int flags)
-    ssize_t recv(int fd, void* at, size_t n, int flags)
+    ssize_t edged_recv(int fd, void* at, size_t n, int flags)
     ssize_t read(int fd, void* at, size_t n)
     ssize_t write(int fd, const void* at, size_t n)
     int shutdown(int fd, int how)

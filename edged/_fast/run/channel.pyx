@@ -2,7 +2,7 @@
 
 from edged._fast.base.linux cimport (
     EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_ADD, SHUT_WR, close, edged_errno, edged_reset, edged_send2,
-    edged_watch, recv, shutdown,
+    edged_recv, edged_watch, shutdown,
 )
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
@@ -101,7 +101,7 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     room = buffer_room(&port.rx, &core.s.blocks)
     if room == 0:
         return False
-    n = recv(c.fd, port.rx.at + port.rx.tail, room, 0)
+    n = edged_recv(c.fd, port.rx.at + port.rx.tail, room, 0)
     if likely(n > 0):
         port.rx.tail += <uint32_t>n
         port.received += <uint64_t>n
@@ -192,7 +192,7 @@ cdef bint channel_quiet(Channel* c) noexcept nogil:
     if not c.port.flags & PORT_READABLE:
         return True
     # The last read filled its buffer, or went through a pipe: only the kernel knows whether more has come.
-    if recv(c.fd, &byte, 1, MSG_PEEK) < 0 and edged_errno() == EAGAIN:
+    if edged_recv(c.fd, &byte, 1, MSG_PEEK) < 0 and edged_errno() == EAGAIN:
         c.port.flags &= ~<uint32_t>PORT_READABLE
         return True
     return False
