@@ -180,7 +180,7 @@ cdef Choice by_chance(Question* q) noexcept nogil:
     if lineup.who[best] == q.asked.avoid:
         best = best + 1 if best + 1 < lineup.n else 0
     if is_full(q.bench, q.backend, lineup.who[best]):
-        return nobody(True)
+        return by_load(q)                    # nobody waits while another one has room
     group.turn += 1
     q.bench.cells[lineup.who[best].slot].turn = group.turn
     return chosen(lineup.who[best])
@@ -203,7 +203,7 @@ cdef inline const Endpoint* on_map(const Question* q, uint32_t slot) noexcept no
     return q.lineup.who[slot if q.lineup.equal else q.roster.map[slot]]
 
 cdef Choice by_map_turn(Question* q) noexcept nogil:
-    """static-rr; also roundrobin where all are even, which is the order of declaration then."""
+    """static-rr, and requests without what is hashed; also roundrobin where all are even: then it is the order of declaration."""
     cdef uint32_t n = map_size(q), i
     cdef uint32_t* position = &q.bench.cells[q.backend.slot].npos
     cdef uint32_t at = position[0] % n, after_avoided = n
@@ -255,19 +255,29 @@ cdef bint url_param(const Head* head, View name, View* out) noexcept nogil:
         at = stop
     return False
 
+cdef size_t element(View value) noexcept nogil:
+    """Length of the first element of a list: up to a comma that is not within quotes."""
+    cdef bint quoted = False
+    cdef size_t i = 0
+    while i < value.n:
+        if value.at[i] == c'"':
+            quoted = not quoted
+        elif value.at[i] == c"\\" and quoted:
+            i += 1                           # the next one is meant as it is
+        elif value.at[i] == c"," and not quoted:
+            break
+        i += 1
+    return min(i, value.n)
+
 cdef View header_key(const Head* head, View name) noexcept nogil:
-    """The first element of the first such field: elements are parted by commas."""
+    """The first element of the first such field."""
     cdef View value = view(NULL, 0)
-    cdef const char* comma
     cdef uint16_t i
     for i in range(head.n):
         if view_is_nocase(head.fields[i].name, name.at, name.n):
             value = head.fields[i].value
             break
-    if value.n:
-        comma = <const char*>memchr(value.at, c",", value.n)
-        if comma != NULL:
-            value.n = comma - value.at
+    value.n = element(value)
     while value.n and (value.at[value.n - 1] == c" " or value.at[value.n - 1] == c"\t"):
         value.n -= 1
     return value
@@ -340,8 +350,11 @@ cdef Choice by_algorithm(Question* q) noexcept nogil:
         return by_order(q)
     if algorithm == BALANCE_STATIC_RR:
         return by_map_turn(q)
-    if is_hashed(q.backend) and hash_of(q, &hash):
-        return only(q.bench, q.backend, hashed_to(q, hash))
+    if is_hashed(q.backend):
+        if hash_of(q, &hash):
+            return only(q.bench, q.backend, hashed_to(q, hash))
+        if not q.backend.hash_flags & HASH_CONSISTENT:
+            return by_map_turn(q)
     return by_turn(q)
 
 cdef inline bint needs_roster(const Backend* backend, const Lineup* lineup) noexcept nogil:
