@@ -1,5 +1,5 @@
-"""The state compiled to a sealed table file. The cost of a build follows the change: records of routes and backends that
-were in the table before are copied from it, so nothing is kept between builds but that table itself."""
+"""The state compiled to a sealed table file. The work of a build follows the change: records of routes and backends that were
+in the table before stay where they are in its image."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
@@ -35,6 +35,9 @@ cdef class Words:
 
     def __dealloc__(self):
         free(self.at)
+
+cdef inline const Preface* preface_at(const char* table, uint32_t record) noexcept nogil:
+    return <const Preface*>(table + record - sizeof(Preface))
 
 cdef uint32_t mask_for(size_t n) noexcept nogil:
     """Of an open table with at least a third of its places free."""
@@ -106,7 +109,7 @@ cdef class Drafts:
 
     cdef void add(self, const char* table, const Row* rows, uint32_t row) noexcept nogil:
         cdef const Recipe* recipe = <const Recipe*>(table + rows[row].recipe)
-        cdef uint32_t hash = (<const Preface*>(<const char*>recipe - sizeof(Preface))).hash, i = hash & self.mask
+        cdef uint32_t hash = preface_at(table, rows[row].recipe).hash, i = hash & self.mask
         cdef Draft* draft
         cdef View host
         cdef uint32_t kind = recipe_group(table, recipe, &host)
@@ -189,98 +192,118 @@ cdef uint32_t write_group(Image image, uint32_t rows, Drafts drafts, const Draft
 # ---- the build -------------------------------------------------------------------------------------------------------
 
 cdef class TableBuilder:
-    """Compiles one state after another. It keeps the last table mapped, and the routes it was made of."""
-    cdef Image last              # the table that was made last, read for its records; None until the first build
-    cdef tuple routes            # it was made of these, in this order; held so that no other object takes their identity
-    cdef list backends           # likewise, in order of its backends
+    """Compiles one state after another. It keeps the image of the last table, and the routes it was made of."""
+    cdef Compilation last
 
     def __init__(self):
         self.last = None
-        self.routes = ()
-        self.backends = []
 
     def build(self, state not None, slots not None):
         """The descriptor of a sealed memory file, owned by the caller. `slots`: (backend name, endpoint name) to the slot in the
         arena, the backend's own under (name, ""); they are read when a backend object is met for the first time, so a backend
         whose slots change must be a new object. Raises TableError for a route that cannot be served; OSError, MemoryError."""
-        cdef tuple routes = state.routes
-        cdef Image image = Image(sizeof(Header), 512 * len(routes) if self.last is None else self.last.n + (self.last.n >> 4))
-        cdef Compilation work = Compilation(image, routes, slots, self.last, self.known())
+        cdef Compilation work = Compilation(state.routes, slots, self.last)
         work.write_records()
-        work.write_backends()
+        work.write_rows()
         work.write_groups()
         work.write_listeners(state.listeners)
         work.write_header(state.version)
-        fd = image.seal()
-        self.last = image
-        self.routes = routes
-        self.backends = work.backends
+        fd = work.image.sealed()
+        work.last = None
+        self.last = work
         return fd
 
-    cdef Places known(self):
-        cdef Places places = Places(len(self.routes) + len(self.backends))
-        cdef const Header* header
-        cdef const Row* rows
-        cdef const uint32_t* backends
-        cdef Py_ssize_t i
-        if self.last is not None:
-            header = <const Header*>self.last.at
-            rows = <const Row*>(self.last.at + header.rows)
-            backends = <const uint32_t*>(self.last.at + header.backends)
-            for i in range(len(self.routes)):
-                places.put(self.routes[i], rows[i].recipe)
-            for i in range(len(self.backends)):
-                places.put(self.backends[i], backends[i])
-        return places
-
 cdef class Compilation:
-    """One build."""
+    """One build. Records that are new go behind those that are there, in the image of the build before; what the others leave
+    behind stays unused, until it is a quarter: then all go to a fresh image. Lists and index are written anew each time."""
     cdef Image image
-    cdef tuple routes
+    cdef Compilation last        # None once this build is over
+    cdef Places places           # of the last build's objects; None until one is sought that is not in its old place
+    cdef bint afresh
     cdef object slots
-    cdef Image last
-    cdef Places known
-    cdef list backends           # model objects, in order of their records
-    cdef Words offsets           # of the records
+    cdef tuple routes            # held, so that no other object takes their identity
+    cdef list backends           # likewise, in order of their records
+    cdef Words rows              # Row for each route
+    cdef Words offsets           # of the backends' records
     cdef Words names             # open table by name: number of a backend + 1
     cdef uint32_t names_mask
+    cdef size_t end              # of the records, in the image
+    cdef size_t live             # bytes of records that are in use
     cdef Header header
 
-    def __cinit__(self, Image image, tuple routes, object slots, Image last, Places known):
-        self.image, self.routes, self.slots, self.last, self.known = image, routes, slots, last, known
+    def __cinit__(self, tuple routes, object slots, Compilation last):
+        cdef size_t n = len(routes)
+        self.routes, self.slots, self.last = routes, slots, last
+        self.afresh = last is None or last.end - last.live > last.live // 3
+        self.image = Image(last.live + last.live // 3 if last is not None else 512 * n) if self.afresh else last.image
+        self.image.n = sizeof(Header) if self.afresh else last.end
         self.backends = []
-        self.offsets = Words(len(routes))
-        self.names_mask = mask_for(len(routes))
+        self.rows = Words(n * 2)
+        self.offsets = Words(n)
+        self.names_mask = mask_for(n)
         self.names = Words(<size_t>self.names_mask + 1)
 
     cdef int write_records(self) except -1:
-        cdef uint32_t i, n = <uint32_t>len(self.routes), recipe, backend
-        cdef Row* row
-        cdef Image image = self.image
-        self.header.rows = image.take(n * sizeof(Row))
-        self.header.n_rows = n
-        for i in range(n):
+        cdef uint32_t i, backend, recipe
+        cdef Row* rows = <Row*>self.rows.at
+        for i in range(len(self.routes)):
             route = self.routes[i]
             try:
-                backend = self.write_backend(route.backend) - 1
-                recipe = self.known.get(route)
-                recipe = copy_recipe(image, self.last.at, recipe) if recipe else write_recipe(image, route)
-            except (ValueError, OverflowError, TypeError, KeyError) as why:
+                backend = self.backend_of(route.backend)
+                recipe = self.place_of_route(i)
+                if not recipe:
+                    recipe = write_recipe(self.image, route)
+                elif self.afresh:
+                    recipe = copy_recipe(self.image, self.last.image.at, recipe)
+            except (ValueError, OverflowError, TypeError) as why:
                 raise TableError(route.key, why) from why
-            row = <Row*>(image.at + self.header.rows) + i
-            row.recipe = recipe
-            row.backend = backend
-            (<Recipe*>(image.at + recipe)).backend = self.offsets.at[backend]
+            rows[i].recipe = recipe
+            rows[i].backend = backend
+            (<Recipe*>(self.image.at + recipe)).backend = self.offsets.at[backend]
+            self.live += preface_at(self.image.at, recipe).bytes
+        self.end = self.image.n
         return 0
 
-    cdef uint32_t write_backend(self, object backend) except 0:
-        """Number of the backend of that name, + 1; of several by one name the first is written."""
-        cdef uint32_t old = self.known.get(backend), hash, i
+    cdef uint32_t place_of_route(self, uint32_t i) except? 0:
+        """Where the last build has its record; 0: nowhere."""
+        if self.last is None:
+            return 0
+        if i < len(self.last.routes) and self.routes[i] is self.last.routes[i]:
+            return (<Row*>self.last.rows.at)[i].recipe
+        return self.place_of(self.routes[i])
+
+    cdef uint32_t place_of(self, object who) except? 0:
+        if self.last is None:
+            return 0
+        if self.places is None:
+            self.places = self.last.all_places()
+        return self.places.get(who)
+
+    cdef Places all_places(self):
+        cdef Places places = Places(len(self.routes) + len(self.backends))
+        cdef Py_ssize_t i
+        for i in range(len(self.routes)):
+            places.put(self.routes[i], (<Row*>self.rows.at)[i].recipe)
+        for i in range(len(self.backends)):
+            places.put(self.backends[i], self.offsets.at[i])
+        return places
+
+    cdef uint32_t place_of_backend(self, object backend) except? 0:
+        cdef Py_ssize_t i = len(self.backends)
+        if self.last is not None and i < len(self.last.backends) and self.last.backends[i] is backend:
+            return self.last.offsets.at[i]
+        return self.place_of(backend)
+
+    cdef uint32_t backend_of(self, object backend) except? 0:
+        """The number of the backend of that name; of several by one name the first is written."""
+        cdef uint32_t old = self.place_of_backend(backend), hash, i
+        cdef const char* at
         cdef View name
         cdef bytes encoded
         if old:
-            hash = (<const Preface*>(self.last.at + old - sizeof(Preface))).hash
-            name = view(self.last.at + (<const Backend*>(self.last.at + old)).name.at, (<const Backend*>(self.last.at + old)).name.n)
+            at = self.last.image.at
+            hash = preface_at(at, old).hash
+            name = view(at + (<const Backend*>(at + old)).name.at, (<const Backend*>(at + old)).name.n)
         else:
             encoded = backend.name.encode()
             name = view(encoded, len(encoded))
@@ -288,24 +311,40 @@ cdef class Compilation:
         i = hash & self.names_mask
         while self.names.at[i]:
             if self.is_named(self.offsets.at[self.names.at[i] - 1], hash, name):
-                return self.names.at[i]
+                return self.names.at[i] - 1
             i = (i + 1) & self.names_mask
-        self.offsets.at[len(self.backends)] = (
-            copy_backend(self.image, self.last.at, old) if old else write_backend(self.image, backend, self.slots))
+        return self.add_backend(backend, old, i)
+
+    cdef uint32_t add_backend(self, object backend, uint32_t old, uint32_t name) except? 0:
+        cdef uint32_t number = <uint32_t>len(self.backends), place = old
+        if not old:
+            place = write_backend(self.image, backend, self.slots)
+        elif self.afresh:
+            place = copy_backend(self.image, self.last.image.at, old)
         self.backends.append(backend)
-        self.names.at[i] = <uint32_t>len(self.backends)
-        return self.names.at[i]
+        self.offsets.at[number] = place
+        self.names.at[name] = number + 1
+        self.live += preface_at(self.image.at, place).bytes
+        return number
 
     cdef bint is_named(self, uint32_t record, uint32_t hash, View name) noexcept nogil:
-        cdef const char* at = self.image.at + record
-        cdef Text its = (<const Backend*>at).name
-        return (<const Preface*>(at - sizeof(Preface))).hash == hash and its.n == name.n and (
-            memcmp(self.image.at + its.at, name.at, name.n) == 0)
+        cdef const char* at = self.image.at
+        cdef Text its
+        if preface_at(at, record).hash != hash:
+            return False
+        its = (<const Backend*>(at + record)).name
+        return its.n == name.n and memcmp(at + its.at, name.at, name.n) == 0
 
-    cdef int write_backends(self) except -1:
+    cdef uint32_t write_words(self, Words words, size_t n) except? 0:
+        cdef uint32_t at = self.image.take(n * sizeof(uint32_t))
+        memcpy(self.image.at + at, words.at, n * sizeof(uint32_t))
+        return at
+
+    cdef int write_rows(self) except -1:
+        self.header.n_rows = <uint32_t>len(self.routes)
+        self.header.rows = self.write_words(self.rows, self.header.n_rows * 2)
         self.header.n_backends = <uint32_t>len(self.backends)
-        self.header.backends = self.image.take(self.header.n_backends * sizeof(uint32_t))
-        memcpy(self.image.at + self.header.backends, self.offsets.at, self.header.n_backends * sizeof(uint32_t))
+        self.header.backends = self.write_words(self.offsets, self.header.n_backends)
         return 0
 
     cdef int write_groups(self) except -1:
@@ -313,7 +352,7 @@ cdef class Compilation:
         cdef uint32_t i
         cdef Group* group
         for i in range(self.header.n_rows):
-            drafts.add(self.image.at, <const Row*>(self.image.at + self.header.rows), i)
+            drafts.add(self.image.at, <const Row*>self.rows.at, i)
         for i in range(drafts.n):
             drafts.at[i].group = write_group(self.image, self.header.rows, drafts, &drafts.at[i])
             group = <Group*>(self.image.at + drafts.at[i].group)
@@ -321,8 +360,7 @@ cdef class Compilation:
                 self.header.any_host = drafts.at[i].group
             elif group.kind == GROUP_WILDCARD:
                 self.header.n_wildcards += 1
-        self.write_slots(drafts)
-        return 0
+        return self.write_slots(drafts)
 
     cdef int write_slots(self, Drafts drafts) except -1:
         cdef uint32_t mask = mask_for(drafts.n), i, k

@@ -1,21 +1,16 @@
-# A memory file that grows while it is written, and at last is sealed: the table file in the making.
+# A table file in the making: memory that grows while it is written, and is then copied to a sealed file.
 
 from libc.stdint cimport uint32_t
-from edged._fast.route.table cimport Text
+from edged._fast.route.layout cimport Text
 
-cdef class Image:                # Image(first, room): the first bytes are in use from the start
-    cdef int fd                  # -1 once it was handed out
-    cdef char* at                # the mapping; moves when the image grows, so hold offsets, not pointers
+cdef class Image:                # Image(room)
+    cdef char* at                # moves when the image grows, so hold offsets, not pointers
     cdef size_t n                # bytes in use
-    cdef size_t room
+    cdef size_t room             # bytes that are mapped
     cdef int want(self, size_t end) except -1            # room for at least so many bytes in all
-    cdef int grow(self, size_t room) except -1
-    cdef int map(self, size_t room, int protection, int sharing) except -1
-    cdef void unmap(self) noexcept
     # n bytes of zeroes at an offset that is a multiple of 8.
-    cdef uint32_t take(self, size_t n) except 0
+    cdef uint32_t take(self, size_t n) except? 0
     # A copy of the text, in UTF-8; `at` is never 0, also for an empty text. ValueError where it holds a control character.
     cdef Text text(self, str text) except *
-    # Ends the writing: the file is cut to its size and can change no more. The descriptor is the caller's from now on; the
-    # image itself stays readable at `at`.
-    cdef int seal(self) except -1
+    # The descriptor of a sealed file of the bytes in use; it is the caller's.
+    cdef object sealed(self)

@@ -1,16 +1,17 @@
-"""A memory file that grows while it is written, and at last is sealed."""
+"""Memory that grows while it is written, and is then copied to a sealed file."""
 
 import os
 
 from cpython.exc cimport PyErr_SetFromErrno
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.string cimport memcpy
-from posix.mman cimport MAP_FAILED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
-from posix.unistd cimport close
+from libc.string cimport memcpy, memset
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 cdef extern from "<sys/mman.h>" nogil:
-    int MAP_POPULATE, MFD_CLOEXEC, MFD_ALLOW_SEALING
-    int memfd_create(const char* name, unsigned int flags)
+    int MREMAP_MAYMOVE
+    void* mremap(void* at, size_t n, size_t wanted, int flags)
 
 cdef extern from "<fcntl.h>" nogil:
     int F_ADD_SEALS, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE
@@ -20,65 +21,51 @@ cdef enum:
     IMAGE_MOST = 0xFFFFF000      # offsets are of 32 bits
     IMAGE_LEAST = 1 << 16
 
-cdef inline size_t aligned(size_t n) noexcept nogil:
-    return (n + 7) & ~<size_t>7
-
 cdef class Image:
-    """Of at least `room` bytes, the `first` of which are in use; all zero. Nothing of it is reached from Python."""
+    """Of at least `room` bytes, none of them in use yet. Nothing of it is reached from Python."""
 
-    def __cinit__(self, size_t first, size_t room):
+    def __cinit__(self, size_t room):
         self.at = NULL
-        self.n = first
-        self.room = 0
-        self.fd = memfd_create("edged-table", MFD_CLOEXEC | MFD_ALLOW_SEALING)
-        if self.fd < 0:
-            PyErr_SetFromErrno(OSError)
-        self.grow(room if room > IMAGE_LEAST else IMAGE_LEAST)
+        self.n = 0
+        self.room = room if room > IMAGE_LEAST else IMAGE_LEAST
+        cdef void* at = mmap(NULL, self.room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if at == MAP_FAILED:
+            raise MemoryError
+        self.at = <char*>at
 
     def __dealloc__(self):
-        self.unmap()
-        if self.fd >= 0:
-            close(self.fd)
-
-    cdef inline int want(self, size_t end) except -1:
-        if end > self.room:
-            self.grow(max(end, self.room + (self.room >> 1)))
-        return 0
-
-    cdef int grow(self, size_t room) except -1:
-        if room > IMAGE_MOST:
-            raise MemoryError("a table of more than 4 GiB")
-        # Allocated ahead: memory that is not there shows as an error here, not as a SIGBUS at some later write.
-        os.posix_fallocate(self.fd, 0, room)
-        self.unmap()
-        return self.map(room, PROT_READ | PROT_WRITE, MAP_SHARED)
-
-    cdef void unmap(self) noexcept:
         if self.at != NULL:
             munmap(self.at, self.room)
-            self.at = NULL
 
-    cdef int map(self, size_t room, int protection, int sharing) except -1:
-        cdef void* at = mmap(NULL, room, protection, sharing | MAP_POPULATE, self.fd, 0)
+    cdef int want(self, size_t end) except -1:
+        cdef size_t room
+        cdef void* at
+        if end <= self.room:
+            return 0
+        if end > IMAGE_MOST:
+            raise MemoryError("a table of more than 4 GiB")
+        room = min(max(end, self.room + (self.room >> 2)), <size_t>IMAGE_MOST)
+        at = mremap(self.at, self.room, room, MREMAP_MAYMOVE)
         if at == MAP_FAILED:
-            PyErr_SetFromErrno(OSError)
+            raise MemoryError
         self.at = <char*>at
         self.room = room
         return 0
 
-    cdef uint32_t take(self, size_t n) except 0:
-        cdef size_t start = aligned(self.n)
+    cdef uint32_t take(self, size_t n) except? 0:
+        cdef size_t start = (self.n + 7) & ~<size_t>7
         self.want(start + n)
+        memset(self.at + self.n, 0, start + n - self.n)
         self.n = start + n
         return <uint32_t>start
 
     cdef Text text(self, str text) except *:
         cdef Py_ssize_t n, i
         cdef const char* utf8 = PyUnicode_AsUTF8AndSize(text, &n)
+        cdef Text placed
         for i in range(n):
             if <unsigned char>utf8[i] < 0x20 or utf8[i] == 0x7F:
                 raise ValueError(f"{text!r} holds a control character")
-        cdef Text placed
         self.want(self.n + n)
         memcpy(self.at + self.n, utf8, n)
         placed.at = <uint32_t>self.n
@@ -86,13 +73,15 @@ cdef class Image:
         self.n += n
         return placed
 
-    cdef int seal(self) except -1:
-        cdef int fd = self.fd
-        os.ftruncate(fd, self.n)
-        self.unmap()             # F_SEAL_WRITE wants no shared mapping left
-        if fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0:
-            PyErr_SetFromErrno(OSError)
-        # Private, because kernels before 6.7 refuse to share a sealed file, even for reading; the pages are the file's all the same.
-        self.map(self.n, PROT_READ, MAP_PRIVATE)
-        self.fd = -1
+    cdef object sealed(self):
+        fd = os.memfd_create("edged-table", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            left = PyMemoryView_FromMemory(self.at, self.n, PyBUF_READ)
+            while left:
+                left = left[os.write(fd, left):]
+            if fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0:
+                PyErr_SetFromErrno(OSError)
+        except OSError:
+            os.close(fd)
+            raise
         return fd

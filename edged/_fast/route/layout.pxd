@@ -1,10 +1,10 @@
 # The shape of a table file, for the two rooms that write it (builder) and read it (table). Everything is aligned to 8 bytes,
 # all references are offsets from the file's first byte, and an offset of 0 refers to nothing.
 #
-#   Header | Row[n_rows] | records | backend offsets | groups | slots | listeners
+#   Header | records | rows | offsets of backends | groups | slots | listeners
 #
 # A record is a Recipe or a Backend behind its Preface, followed by what it refers to (texts, actions, endpoints): it can be
-# copied as it is to another place, its offsets moved by the distance.
+# copied as it is to another place, its offsets moved by the distance. Some records may be in no use any more.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy

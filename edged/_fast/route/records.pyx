@@ -61,6 +61,18 @@ cdef str token(str text, str what):
         raise ValueError(f"{text!r} cannot be {what}")
     return text
 
+cdef uint32_t word(dict words, object text) except? 0:
+    value = words.get(text)
+    if value is None:
+        raise ValueError(f"{str(text)!r} is none of {', '.join(words)}")
+    return value
+
+cdef uint32_t slot_of(object slots, str backend, str endpoint) except? 0:
+    slot = slots.get((backend, endpoint))
+    if slot is None:
+        raise ValueError(f"{endpoint or backend} has no slot")
+    return slot
+
 # ---- one record ------------------------------------------------------------------------------------------------------
 
 cdef uint32_t begin_record(Image image, size_t size) except 0:
@@ -87,7 +99,7 @@ cdef inline void move(Text* text, uint32_t distance) noexcept nogil:
 # ---- recipes ---------------------------------------------------------------------------------------------------------
 
 cdef uint32_t flags_of(object route) except? 0:
-    cdef uint32_t flags = TERMINATIONS[route.termination]
+    cdef uint32_t flags = word(TERMINATIONS, route.termination)
     cdef object insecure = route.insecure
     if insecure == "Redirect" and flags != RECIPE_PLAIN:
         flags |= RECIPE_REDIRECT
@@ -160,7 +172,7 @@ cdef uint32_t write_recipe(Image image, object route) except 0:
     recipe.hsts = some_text(image, route.hsts)
     if route.rewrite:
         recipe.rewrite = image.text(rewrite_of(route.rewrite))
-    recipe.forwarded = FORWARDED[route.forwarded]
+    recipe.forwarded = word(FORWARDED, route.forwarded)
     recipe.max_body_bytes = route.max_body_bytes
     recipe.request_actions = write_actions(image, route.request_headers, &recipe.n_request_actions)
     recipe.response_actions = write_actions(image, route.response_headers, &recipe.n_response_actions)
@@ -217,10 +229,10 @@ cdef int set_times(Backend* backend, object timeouts) except -1:
 
 cdef int set_balance(Image image, Backend* backend, object balance) except -1:
     cdef bint header
-    backend.algorithm = ALGORITHMS[balance.algorithm]
+    backend.algorithm = word(ALGORITHMS, balance.algorithm)
     header = backend.algorithm == BALANCE_HDR
     # HAProxy: the default function of a consistent hash is sdbm with avalanche (http-edge-behaviour.md 12.4).
-    backend.hash_function = FUNCTIONS[balance.function or "sdbm"]
+    backend.hash_function = word(FUNCTIONS, balance.function or "sdbm")
     if balance.consistent:
         backend.hash_flags |= HASH_CONSISTENT
     if balance.avalanche or (balance.consistent and not balance.function):
@@ -280,7 +292,7 @@ cdef int write_endpoints(Image image, Backend* out, object backend, object slots
     for i in range(out.n):
         memset(&endpoint, 0, sizeof(endpoint))
         endpoint.id = i + 1
-        write_endpoint(image, &endpoint, endpoints[i], slots[name, endpoints[i].name])
+        write_endpoint(image, &endpoint, endpoints[i], slot_of(slots, name, endpoints[i].name))
         if not endpoint.backup:
             out.n_active += 1
             out.weight_total += endpoint.weight
@@ -296,7 +308,7 @@ cdef uint32_t write_backend(Image image, object backend, object slots) except 0:
     if not 0 <= backend.send_proxy <= 2:
         raise ValueError(f"there is no PROXY protocol version {backend.send_proxy}")
     out.name = image.text(backend.name)
-    out.slot = slots[backend.name, ""]
+    out.slot = slot_of(slots, backend.name, "")
     set_times(&out, backend.timeouts)
     set_balance(image, &out, backend.balance)
     out.retries = backend.retries
