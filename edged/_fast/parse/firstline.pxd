@@ -154,7 +154,7 @@ cdef inline Status status_line(Head* out, const char** at, const char* end) noex
     out.minor = <uint8_t>version
     p = blanks_end(p + 8, end)
     if end - p < 4:
-        return MORE
+        return MORE if text_end(p, end) == end else head_refuse(out, 502, "the status has not three digits")
     if not (c'1' <= p[0] <= c'9' and is_digit(p[1]) and is_digit(p[2])):
         return head_refuse(out, 502, "the status has not three digits")
     out.status = <uint16_t>((p[0] - c'0') * 100 + (p[1] - c'0') * 10 + (p[2] - c'0'))

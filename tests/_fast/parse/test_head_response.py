@@ -46,7 +46,7 @@ def test_empty_lines_before_and_line_ends_of_lf_alone():
     b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/1.1 000", b"HTTP/1.1 099", b"HTTP/1.1 20x OK", b"HTTP/1.1 2 0 OK", b"HTTP/1.1 -20 OK",
     b"HTTP/1.1 200OK", b"HTTP/1.1", b"HTTP/1.1 OK", b"HTTP/1.1200 OK xxxxxx", b"HTTP/2.0 200 OK", b"HTTP/0.9 200 OK", b"HTTP/1 200 OK",
     b"HTTP/1.10 200 OK", b"ICY 200 OK xxxx", b" HTTP/1.1 200 OK", b"http/1.1 200 OK", b"<html>no head here", b"HTTP/1.1 200 O\x00K",
-    b"HTTP/1.1 200 O\rK", b"HTTP/1.1 200 O\x7fK", b"HTTP/1.1 200\x0b",
+    b"HTTP/1.1 200 O\rK", b"HTTP/1.1 200 O\x7fK", b"HTTP/1.1 200\x0b", b"HTTP/1.1            ", b"HTTP/1.1            1",
 ])
 def test_other_status_lines(line):
     assert fault(head(line)) == 502
