@@ -7,7 +7,6 @@
 # ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
 
 PYTHON ?= $(shell .ci/machine python)
-JOBS ?= $(shell nproc)
 SECONDS ?= 600
 ARGS ?=
 
@@ -82,13 +81,13 @@ $(STAMPS)/dev: $(STAMPS)/run
 
 $(STAMPS)/built: $(STAMPS)/run $(CYTHON)
 	@echo "building the engine ..."
-	$(SETUP) build_ext --inplace -j $(JOBS)
+	$(SETUP) build_ext --inplace
 	@touch $@
 
 $(STAMPS)/doors: $(STAMPS)/dev $(STAMPS)/built $(DOORS)
-	EDGED_DOORS=1 $(SETUP) build_ext --inplace -j $(JOBS)
+	EDGED_DOORS=1 $(SETUP) build_ext --inplace
 	@touch $@
 
 build/checked/.stamp: $(STAMPS)/dev $(CHECKED)
-	EDGED_CHECKED=1 EDGED_DOORS=1 $(SETUP) build --build-lib build/checked --build-temp build/temp-checked -j $(JOBS)
+	EDGED_CHECKED=1 EDGED_DOORS=1 $(SETUP) build --build-lib build/checked --build-temp build/temp-checked
 	@touch $@

@@ -73,6 +73,7 @@ def scratch() -> str:
 if __name__ == "__main__":      # the compilers of other cores import this file again
     setup(
         packages=packages(),
+        options={"build_ext": {"parallel": os.cpu_count() or 1}},
         ext_modules=cythonize(
             extensions(),
             compiler_directives=DIRECTIVES,
