@@ -3,6 +3,7 @@
 import argparse
 import functools
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -66,11 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return demo(words[1:])
         options = _parser().parse_args(words)
-        return int(options.command(options))
+        status = int(options.command(options))
+        sys.stdout.flush()
+        return status
     except EdgedError as why:
         for line in str(why).splitlines():
             print(f"edged: {line}", file=sys.stderr)
         return 2
+    except BrokenPipeError:                      # whoever read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

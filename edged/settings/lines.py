@@ -79,10 +79,9 @@ class _Reader:
         path = ""
         for depth, name in enumerate(names):
             path = _join(path, name)
-            last = depth == len(names) - 1
-            if last and many:
+            self._lines.setdefault(path, line)
+            if many and depth == len(names) - 1:
                 self._counts[path] = self._counts.get(path, 0) + 1
-                self._lines.setdefault(path, line)
             if path in self._counts:
                 path += f"[{self._counts[path] - 1}]"
         self._lines.setdefault(path, line)

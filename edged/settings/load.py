@@ -173,7 +173,7 @@ class _Reader:
         first: dict[str, int] = {}
         for number, table in enumerate(tables):
             value = getattr(table, field)
-            if value and not value.endswith(":0") and first.setdefault(value, number) != number:
+            if value and not (field == "address" and value.endswith(":0")) and first.setdefault(value, number) != number:
                 self._problem(f"listener[{number}].{field}", f'"{value}" is that of listener[{first[value]}] already')
         return first
 

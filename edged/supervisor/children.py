@@ -138,9 +138,13 @@ def how_it_ended(returncode: int) -> str:
     return f"was ended by {signal.Signals(-returncode).name}"
 
 
+def command(wing: str, index: int, wire_fd: int) -> list[str]:
+    return [sys.executable, "-P", "-m", "edged", "wing", wing, str(index), str(wire_fd)]
+
+
 def _spawn(wing: str, index: int, wire_end: socket.socket, identity: Identity | None) -> "subprocess.Popen[bytes]":
     """Signals stay blocked from before the start until the child ignores them."""
-    words = [sys.executable, "-P", "-m", "edged", "wing", wing, str(index), str(wire_end.fileno())]
+    words = command(wing, index, wire_end.fileno())
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RULED_BY_WIRE)
     try:
         if identity is None:
