@@ -141,7 +141,7 @@ cdef str rewrite_of(str rewrite):
     return quote(rewrite.rstrip("#") if whole else rewrite, safe=IN_A_TARGET).replace("#", "%23") + ("#" if whole else "")
 
 cdef uint32_t write_actions(Image image, tuple actions, uint16_t* n) except? 0:
-    cdef list effective = [action for action in actions if action.name.lower() not in OURS]
+    cdef list effective = [wish for wish in actions if wish.name.lower() not in OURS]
     cdef Action action
     cdef uint32_t start, i
     n[0] = len(effective)
