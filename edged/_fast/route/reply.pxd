@@ -20,5 +20,8 @@ cdef bint reply_wants_json(const Head* head) noexcept nogil           # does Acc
 cdef size_t reply_error(char* out, size_t room, uint16_t status, View detail, uint32_t flags) noexcept nogil
 cdef size_t reply_redirect(char* out, size_t room, View host, View target, uint32_t flags) noexcept nogil   # 302 to https
 cdef View reply_continue() noexcept nogil                             # "HTTP/1.1 100 Continue\r\n\r\n"
-cdef void reply_install(uint16_t status, const char* at, size_t n) noexcept nogil    # an operator's error file, raw; borrowed for ever
+
+# An operator's error file: a whole answer, sent as it is; borrowed for ever, n == 0 takes it away. To be called before the
+# engine runs. One that is larger than the room of reply_error gives way to our page.
+cdef void reply_install(uint16_t status, const char* at, size_t n) noexcept nogil
 cdef bint reply_installed(uint16_t status) noexcept nogil

@@ -18,7 +18,7 @@ cdef enum:
     STATUS_FIRST = 200
     STATUS_LAST = 599
     RANGES_MOST = 64             # media ranges of Accept that are looked at
-    SERVER_ERROR = 500           # stands in for statuses that have no page
+    SERVER_ERROR = 500           # is answered instead of statuses that have no page
 
 # Reasons are HAProxy's words (http-edge-behaviour.md 11): parsers of logs and monitors know them.
 cdef dict PAGES = {
@@ -152,9 +152,12 @@ cdef size_t put_raw(char* out, size_t room, View raw, bint head_only) noexcept n
 
 cdef size_t reply_error(char* out, size_t room, uint16_t status, View detail, uint32_t flags) noexcept nogil:
     cdef const Answer* answer = answer_of(status)
-    cdef const Page* page = &answer.json if flags & REPLY_JSON else &answer.html
-    cdef char shown[DETAIL_MOST * 6]
+    cdef const Page* page
+    cdef char shown[DETAIL_MOST * 6]                         # each byte may need as many
     cdef Out text = out_begin(shown, sizeof(shown)), to = out_begin(out, room)
+    if answer == NULL:
+        answer = answer_of(SERVER_ERROR)
+    page = &answer.json if flags & REPLY_JSON else &answer.html
     if answer.raw.n and answer.raw.n <= room:
         return put_raw(out, room, answer.raw, flags & REPLY_HEAD)
     if detail.n == 0:
@@ -172,19 +175,19 @@ cdef size_t reply_error(char* out, size_t room, uint16_t status, View detail, ui
     return out_end(&to)
 
 cdef Answer* answer_of(uint16_t status) noexcept nogil:
-    cdef Answer* answer
-    if STATUS_FIRST <= status <= STATUS_LAST:
-        answer = &ANSWERS[status - STATUS_FIRST]
-        if answer.html.head.n:
-            return answer
-    return &ANSWERS[SERVER_ERROR - STATUS_FIRST]
+    """NULL: no such status is answered."""
+    if not STATUS_FIRST <= status <= STATUS_LAST or ANSWERS[status - STATUS_FIRST].html.head.n == 0:
+        return NULL
+    return &ANSWERS[status - STATUS_FIRST]
 
 cdef void reply_install(uint16_t status, const char* at, size_t n) noexcept nogil:
     cdef Answer* answer = answer_of(status)
-    answer.raw = view(at, n)
+    if answer != NULL:
+        answer.raw = view(at, n)
 
 cdef bint reply_installed(uint16_t status) noexcept nogil:
-    return answer_of(status).raw.n != 0
+    cdef const Answer* answer = answer_of(status)
+    return answer != NULL and answer.raw.n != 0
 
 cdef View reply_continue() noexcept nogil:
     return view(b"HTTP/1.1 100 Continue\r\n\r\n", 25)
