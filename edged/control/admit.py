@@ -33,9 +33,11 @@ class Admission:
         self._offered: tuple[tuple[Route, ...], ...] = ()        # of each source and kind
         self._flawed: dict[int, tuple[Route, Problem]] = {}      # by id of the route
         self._translations: list[Translation] = []
+        self._begun = False
 
     def update(self) -> bool:
-        """Make the next state of what is in the intake; answers whether it differs from the last."""
+        """Make the next state of what is in the intake; answers whether it differs from the last. The first always does: no
+        worker may take it, empty as it is, for what it has already."""
         self._translations = self._translator.update(self.intake)
         offered = (*self.intake.routes(), *(made.routes for made in self._translations))
         self._check(offered)
@@ -70,7 +72,8 @@ class Admission:
         verdicts = (*(verdict for made in self._translations for verdict in made.verdicts), *self._claims.verdicts)
         if verdicts != last.verdicts:
             _log_new(last.verdicts, verdicts)
-        changed = bool(changed_span(last.routes, self._claims.admitted))
+        changed = not self._begun or bool(changed_span(last.routes, self._claims.admitted))
+        self._begun = True
         if changed or verdicts != last.verdicts:
             self.state = State(last.version + changed, self._claims.admitted, last.listeners, verdicts)
         return changed
