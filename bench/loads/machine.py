@@ -100,6 +100,11 @@ def allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def descriptors() -> int:
+    """How many files a process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def stat_of(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat after the program's name; None when it has ended."""
     try:

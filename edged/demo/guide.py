@@ -1,5 +1,7 @@
 """What the demo serves, and what it tells whoever started it."""
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,62 +51,63 @@ def settings(place: Place) -> str:
 
 def routes(ports: Mapping[str, int]) -> str:
     """The route file; `ports` are those of the backends by name."""
-    at = {name: f'"127.0.0.1:{port}"' for name, port in ports.items()}
+    at = {name: f'address: "127.0.0.1:{port}", name: {name}' for name, port in ports.items()}
     return textwrap.dedent(f"""\
         # Edit and save: what you change is in force at once.
         routes:
         - host: shop.localhost
           balance: roundrobin
           to:
-          - {{address: {at['shop-1']}, weight: 3}}
-          - {{address: {at['shop-2']}, weight: 1}}
+          - {{{at['shop-1']}, weight: 3}}
+          - {{{at['shop-2']}, weight: 1}}
         - host: shop.localhost
           path: /cart
           cookie: CART
           to:
-          - {{address: {at['cart-1']}, cookie: one}}
-          - {{address: {at['cart-2']}, cookie: two}}
+          - {{{at['cart-1']}, cookie: one}}
+          - {{{at['cart-2']}, cookie: two}}
 
         - host: api.localhost
-          to: [{at['api-v1']}]
+          to: [{{{at['api-v1']}}}]
         - host: api.localhost
           path: /v2
-          to: [{at['api-v2']}]
+          to: [{{{at['api-v2']}}}]
 
         - host: live.localhost
-          to: [{at['live-page']}]
+          to: [{{{at['live-page']}}}]
         - host: live.localhost
           path: /echo
-          to: [{at['live-echo']}]
+          to: [{{{at['live-echo']}}}]
 
         - host: slow.localhost
-          to: [{at['slow-1']}]
+          to: [{{{at['slow-1']}}}]
         - host: slow.localhost
           path: /silent
           timeouts: {{server: 1s}}
-          to: [{at['silent-1']}]
+          to: [{{{at['silent-1']}}}]
 
         - host: broken.localhost
           path: /refused
-          to: [{at['refusing']}]
+          to: [{{{at['refusing']}}}]
         - host: broken.localhost
           path: /garbage
-          to: [{at['garbage-1']}]
+          to: [{{{at['garbage-1']}}}]
         - host: broken.localhost
           path: /503
-          to: [{at['failing-1']}]
+          to: [{{{at['failing-1']}}}]
 
         - host: "*"
-          to: [{at['welcome']}]
+          to: [{{{at['welcome']}}}]
 
         - name: tcp-echo
-          to: [{at['tcp-echo']}]
+          to: [{{{at['tcp-echo']}}}]
         """)
 
 
 def guide(place: Place) -> str:
     """Lines to paste, and what they should show."""
     url = f"http://127.0.0.1:{place.http_port}"
+    edged = "edged" if shutil.which("edged") else f"{sys.executable} -m edged"
     hello = (
         r"GET /echo HTTP/1.1\r\nHost: live.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         r"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
@@ -130,7 +133,7 @@ def guide(place: Place) -> str:
          "\n".join(f"curl -i -H 'Host: broken.localhost' {url}/{word}" for word in ("refused", "garbage", "503"))),
         ("take shop-2 out while it runs, then try the first line again",
          f"sed -i 's/weight: 1/weight: 0/' {place.routes_file}"),
-        ("who answers a URL, and why", f"edged explain --config {place.settings_file} http://shop.localhost/cart"),
+        ("who answers a URL, and why", f"{edged} explain --config {place.settings_file} http://shop.localhost/cart"),
     ]
     told = "\n".join(f"  # {what}\n{textwrap.indent(line, '  ')}\n" for what, line in lines)
     return (
