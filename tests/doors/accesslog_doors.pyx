@@ -46,7 +46,7 @@ cdef class Line:
         elif name == "host": l.host = self.keep(name, value)
         elif name == "route": l.route = self.keep(name, value)
         elif name == "termination":
-            letters = [ord(c) for c in value] + [0, 0]
+            letters = [ord(c) for c in value] + [0] * 4
             l.cause, l.state, l.cookie_in, l.cookie_out = letters[:4]
         elif name == "timers": l.tr_ms, l.tw_ms, l.tc_ms, l.response_ms, l.ta_ms = value
         elif name == "counts": l.actconn, l.feconn, l.beconn, l.srvconn, l.srv_queue, l.backend_queue = value
