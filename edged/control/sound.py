@@ -2,16 +2,15 @@
 header that is made from it."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
 from edged.hooks import Backend, Balance, Cookie, Endpoint, HeaderAction, Origin, Route, Timeouts
-from edged.hooks.values import COOKIE_NAME, HEADER_NAME
+from edged.hooks.values import COOKIE_NAME, HEADER_NAME, host_flaw
 
-__all__ = ["flaw", "host_flaw"]
+__all__ = ["flaw"]
 
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 _SOCKET_PATH_MOST_BYTES = 107
@@ -30,16 +29,6 @@ def flaw(route: Any) -> Flaw | None:
         or _backend_flaw(route.backend)
         or _header_flaw(route)
     )
-
-
-def host_flaw(host: str) -> str | None:
-    """What is wrong with a host by openshift-routes.md 2.1; None: it is a DNS-1123 subdomain."""
-    if len(host) > 253:
-        return "a host has at most 253 characters"
-    for label in host.split("."):
-        if not _LABEL.fullmatch(label):
-            return f'"{label}" is no part of a DNS name: at most 63 of a-z, 0-9 and "-", with a letter or digit at both ends'
-    return None
 
 
 _ROUTE: list[tuple[str, tuple[type, ...]]] = [

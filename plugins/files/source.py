@@ -33,7 +33,6 @@ class _Held:
     mark: bytes = b""                            # digest of its text
     content: Content = Content()
     unreadable: Problem | None = None
-    gone_s: float | None = None                  # since when it is not there
 
 
 class FilesSource:
@@ -46,6 +45,7 @@ class FilesSource:
         self._paths = list(dict.fromkeys(paths))
         self._defaults = defaults
         self._held: dict[str, _Held] = {}
+        self._gone_s: dict[str, float] = {}      # held, but not there; since when
         self._inventory = Inventory()
         self._published: Snapshot | None = None
 
@@ -65,8 +65,7 @@ class FilesSource:
 
     def _patience_s(self) -> float:
         """How long to wait for a change: until a file that is gone has been gone for long enough."""
-        gone = [held.gone_s for held in self._held.values() if held.gone_s is not None]
-        return max(0.0, min(gone) + _GRACE_S - trio.current_time()) if gone else float("inf")
+        return max(0.0, min(self._gone_s.values()) + _GRACE_S - trio.current_time()) if self._gone_s else float("inf")
 
     async def _tell(self, publish: Publish) -> None:
         held = [self._held[path] for path in self._order() if path in self._held]
@@ -86,48 +85,54 @@ class FilesSource:
 
     def _order(self) -> Iterable[str]:
         """All files in order; one that has just gone keeps its place, so that nothing else changes with it."""
-        gone = self._held.keys() - self._inventory.files.keys()
-        if not gone:
+        if not self._gone_s:
             return self._inventory.files
         ranks = {path: rank for rank, path in enumerate(self._paths)}
-        return sorted(gone | self._inventory.files.keys(), key=lambda path: (ranks.get(path, ranks.get(os.path.dirname(path), -1)), path))
+        every = self._gone_s.keys() | self._inventory.files.keys()
+        return sorted(every, key=lambda path: (ranks.get(path, ranks.get(os.path.dirname(path), -1)), path))
 
     # ---- looking
 
     async def _look(self, watch: Watch, change: Change) -> str | None:
         """Bring what is held up to date; answers why changes will go unnoticed, if they will."""
-        told, unfinished, again = self._told(change)
+        told, again, everything = self._told(change)
         blind = None
-        if again:
+        if again or everything:
             blind = self._watch_all(watch)
-            told |= {path for path in self._inventory.files if self._held.get(path, _Held()).signature != _signature(path)}
-            told -= unfinished
-        now_s = trio.current_time()
-        for path, held in list(self._held.items()):
-            if path in self._inventory.files:
-                held.gone_s = None
-            elif held.gone_s is None:
-                held.gone_s = now_s
-            elif now_s >= held.gone_s + _GRACE_S:
-                del self._held[path]
-        await self._read([path for path in self._inventory.files if path in told] if len(told) > 1 else told)
+        if everything:
+            unfinished = {path for entry in change.pending - change.names for path in self._inventory.meant(entry)}
+            told |= {path for path in self._inventory.files if self._held.get(path, _Held()).signature != _signature(path)} - unfinished
+        self._miss(again or everything)
+        await self._read(self._sorted(path for path in told if path in self._inventory.files))
         return blind
 
-    def _told(self, change: Change) -> tuple[set[str], set[str], bool]:
-        """The files that are to be read, those that are still being written, and whether to look for what there is at all."""
+    def _told(self, change: Change) -> tuple[set[str], bool, bool]:
+        """The files that are to be read; whether there may be others than before; and whether any of them may have changed."""
         told: set[str] = set()
-        unfinished: set[str] = set()
-        again = change.lost
+        again, everything = False, change.lost
         for entry in change.names | change.pending:
             meant = self._inventory.meant(entry)
-            again = again or entry in self._inventory.turns
+            everything = everything or entry in self._inventory.turns
             if entry not in change.names and not _complete(entry):
-                unfinished.update(meant)         # it is read when it is closed, but is not gone any more
-                again = again or any(path in self._held for path in meant)
+                again = again or any(path in self._held for path in meant)       # not gone any more; it is read when it is closed
             else:
-                told.update(path for path in meant if path in self._inventory.files)
+                told.update(meant)
                 again = again or any(path not in self._inventory.files or not os.path.exists(path) for path in meant)
-        return told, unfinished, again
+        return told, again, everything
+
+    def _miss(self, inventory_is_new: bool) -> None:
+        """Note the files that are not there any more, and let go of those that have been gone for long enough."""
+        now_s = trio.current_time()
+        if inventory_is_new:
+            gone = self._held.keys() - self._inventory.files.keys()
+            self._gone_s = {path: self._gone_s.get(path, now_s) for path in gone}
+        for path in [path for path, since_s in self._gone_s.items() if now_s >= since_s + _GRACE_S]:
+            del self._gone_s[path], self._held[path]
+
+    def _sorted(self, paths: Iterable[str]) -> list[str]:
+        """In the order of the inventory."""
+        some = set(paths)
+        return list(some) if len(some) < 2 else [path for path in self._inventory.files if path in some]
 
     def _watch_all(self, watch: Watch) -> str | None:
         """Take inventory and watch all that it needs; again, until nothing new had to be watched: no change slips in between."""

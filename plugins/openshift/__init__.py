@@ -1,0 +1,13 @@
+"""Objects of kind Route, as OpenShift's router serves them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edged.hooks import Kind, hookimpl
+
+
+@hookimpl
+def edged_kinds(settings: Mapping[str, Any]) -> Sequence[Kind]:
+    from edged_plugins.openshift.kind import RouteKind
+
+    return (RouteKind(settings.get("router", {}), settings.get("defaults", {})),)
