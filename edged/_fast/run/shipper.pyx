@@ -75,8 +75,9 @@ RETRY_S = 0.02
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 
-cdef enum:
-    ROUNDS = 64                  # batches of one call, so that a flood does not keep the caller for ever
+cdef enum:                       # so that a flood does not keep the caller for ever
+    ROUNDS = 64                  # batches without a look at Python
+    TURNS = 4                    # times that more has come meanwhile
 
 cdef class Shipper:
     """Takes the lines of `ring` to `target`: "stderr", "file:/path", "syslog:host:port" or "syslog:/path/of/a/socket".
@@ -150,12 +151,14 @@ cdef class Shipper:
         cdef double now_s = time.monotonic()
         cdef int i
         self.ring.hush()
-        for i in range(ROUNDS):
+        for i in range(TURNS):
             outcome = self.send_all(now_s)
             if outcome == FULL:
                 self.ring.doze()
                 return RETRY_S
-            if outcome == EMPTY and self.ring.fall_asleep():
+            if outcome == AGAIN:
+                break
+            if self.ring.fall_asleep():
                 return None
         self.ring.wake()
         return 0.0
@@ -163,11 +166,14 @@ cdef class Shipper:
     cdef Outcome send_all(self, double now_s):
         """EMPTY, also where all has been dropped; AGAIN, or FULL where what waits may still go."""
         cdef Outcome outcome
+        cdef uint64_t written = self.written_lines
         if self.fd < 0 and not self.open_target(now_s):
             self.drop_waiting()
             return EMPTY
         with nogil:
             outcome = self.drain()
+        if self.written_lines != written:
+            self.refused_since_s = 0
         if outcome == FULL:
             return EMPTY if self.lose_patience(now_s) else FULL
         self.refused_since_s = 0
