@@ -101,8 +101,8 @@ cdef extern from * nogil:
         message.msg_iov = parts; message.msg_iovlen = 2;
         return syscall(SYS_sendmsg, fd, &message, flags);
     }
-    static inline ssize_t edged_splice(int from, int to, size_t n) {
-        return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    static inline ssize_t edged_splice(int from, int to, size_t n, int more) {
+        return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0));
     }
     static inline int edged_watch(int ep, int op, int fd, uint32_t events, void *who) {
         struct epoll_event e; e.events = events; e.data.ptr = who;
@@ -145,5 +145,5 @@ cdef extern from * nogil:
     int edged_socket_error(int fd)
     void edged_reset(int fd)
     ssize_t edged_send2(int fd, const char* a, size_t an, const char* b, size_t bn, int more)
-    ssize_t edged_splice(int source, int to, size_t n)
+    ssize_t edged_splice(int source, int to, size_t n, int more)
     int edged_watch(int ep, int op, int fd, uint32_t events, void* who)

@@ -4,6 +4,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from edged._fast.run.core cimport Channel, Core
 
 cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil   # NULL: no memory; the descriptor stays the caller's
+cdef bint channel_watch(Core* core, Channel* c) noexcept nogil                # enter it in epoll; False: no memory
+cdef void channel_attend(Core* core, Channel* c) noexcept nogil               # before it rests: watch it if it waits for its peer
+cdef void channels_watch(Core* core) noexcept nogil                           # those that have been busy for a while and are not in epoll yet
 cdef void channel_close(Core* core, Channel* c) noexcept nogil                # its memory lives until the turn ends
 cdef void channel_reset(Core* core, Channel* c) noexcept nogil                # the peer gets a reset
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil                 # read what fits; True: something changed

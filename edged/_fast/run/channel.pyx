@@ -6,9 +6,11 @@ from edged._fast.base.linux cimport (
 )
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
+from edged._fast.run.core cimport CHANNEL_CLIENT
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_STILL, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
+    PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_SHUT,
+    PORT_SHUT_ASKED, PORT_WRITABLE, Port,
 )
 
 cdef extern from * nogil:
@@ -24,7 +26,11 @@ cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
     c.pipe_in = -1
     c.pipe_out = -1
     c.port.flags = PORT_WRITABLE
-    if unlikely(edged_watch(core.ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET, c) != 0):
+    if kind == CHANNEL_CLIENT:
+        c.in_unwatched = True
+        c.unwatched_next = core.unwatched
+        core.unwatched = c
+    elif unlikely(not channel_watch(core, c)):
         stock_give(&core.channels, c)
         return NULL
     c.next = core.all
@@ -32,6 +38,33 @@ cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
         core.all.prev = c
     core.all = c
     return c
+
+
+cdef bint channel_watch(Core* core, Channel* c) noexcept nogil:
+    # What is readable already brings an event at once, so nothing is missed by entering late.
+    c.watched = edged_watch(core.ep, EPOLL_CTL_ADD, c.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET, c) == 0
+    return c.watched
+
+
+cdef void channel_attend(Core* core, Channel* c) noexcept nogil:
+    if c.watched or not (c.port.flags & PORT_READ or not c.port.flags & PORT_WRITABLE):
+        return
+    if not channel_watch(core, c):
+        c.port.flags |= PORT_BROKEN
+
+
+cdef void channels_watch(Core* core) noexcept nogil:
+    cdef Channel* c = core.unwatched_before
+    cdef Channel* after
+    core.unwatched_before = core.unwatched
+    core.unwatched = NULL
+    while c != NULL:
+        after = c.unwatched_next
+        c.in_unwatched = False
+        if not c.watched and not c.port.flags & PORT_GONE and not channel_watch(core, c):
+            c.port.flags |= PORT_BROKEN
+            channel_again(core, c)
+        c = after
 
 
 cdef void bury(Core* core, Channel* c) noexcept nogil:
@@ -68,7 +101,7 @@ cdef void channels_bury(Core* core) noexcept nogil:
     cdef Channel* after
     while c != NULL:
         after = c.next
-        if c.in_again:                           # the list of unfinished work still names it
+        if c.in_again or c.in_unwatched:         # a list still names it
             c.next = kept
             kept = c
         else:

@@ -30,6 +30,7 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     Channel* shelf_next          # parked: in its shelf
     Channel* shelf_prev
     Client* kept_by              # idle, and the client it belongs to
+    Channel* unwatched_next      # accepted a moment ago and not in epoll yet
     Channel* again               # has work left from this turn
     uint64_t address_hash        # server: where it leads
     uint32_t slot                # server: of its endpoint
@@ -38,6 +39,8 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     int pipe_out
     uint8_t kind                 # a ChannelKind
     uint8_t in_again
+    uint8_t watched              # in epoll
+    uint8_t in_unwatched
     uint8_t full_reads           # reads in a row that filled the buffer: worth a pipe
 
 cdef struct Shelf:               # parked channels of one endpoint, the one used last first
@@ -61,6 +64,9 @@ cdef struct Core:
     Stock channels
     Channel* all                 # open channels
     Channel* grave               # closed in this turn
+    Channel* unwatched           # short exchanges on new connections end before they would need epoll
+    Channel* unwatched_before    # those of the span before: still busy, so they are entered next
+    int64_t watch_ms             # when that is
     Channel* again_first
     Channel* again_last
     Shelf* shelves               # by slot

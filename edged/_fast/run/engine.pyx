@@ -21,7 +21,7 @@ from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, 
 from edged._fast.route.reply cimport reply_install
 from edged._fast.route.table cimport MappedTable
 from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
-from edged._fast.run.channel cimport channel_close, channels_bury
+from edged._fast.run.channel cimport channel_close, channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.gate cimport gate_accept, gate_resume, gate_watch
 from edged._fast.run.pool cimport pool_discard, pool_purge
@@ -39,6 +39,7 @@ from edged._fast.talk.wants cimport (
 cdef enum:
     EVENTS_MOST = 256
     SLEEP_MOST_MS = 1000         # the turn counter shows that the engine lives
+    WATCH_MS = 50                # new connections that are busy for longer are watched: their clients may leave
     PURGE_MS = 5000              # pool-purge-delay
     POLL_MS = 5                  # places that other workers free are seen by looking
     BLOCKS_KEPT = 512
@@ -268,7 +269,9 @@ cdef class Engine:
                 wait = 0
             elif core.waiting:
                 wait = min(wait, POLL_MS)
-            elif core.no_descriptors:
+            if core.unwatched != NULL or core.unwatched_before != NULL:
+                wait = min(wait, WATCH_MS)
+            if core.no_descriptors:
                 wait = min(wait, 50)
             n = epoll_wait(core.ep, events, EVENTS_MOST, <int>wait)
             now_us = edged_mono_us()
@@ -310,6 +313,9 @@ cdef class Engine:
             self.told_idle = True
             write(self.bell, &one, sizeof(one))
         core.s.tally.buffers = core.s.blocks.out
+        if (core.unwatched != NULL or core.unwatched_before != NULL) and core.s.now_ms >= core.watch_ms:
+            core.watch_ms = core.s.now_ms + WATCH_MS
+            channels_watch(core)
         if core.grave != NULL:
             channels_bury(core)
         if core.log_format != LOG_OFF:

@@ -11,7 +11,7 @@ from edged._fast.run.channel cimport channel_close, channel_open
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
 from edged._fast.run.serve cimport serve_client
 from edged._fast.talk.h1 cimport FRONT_PROXY, Front, front_open, front_trusts
-from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED
+from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, PORT_READABLE
 
 cdef enum:
     ACCEPT_MOST = 64             # in one turn for one listener
@@ -31,6 +31,7 @@ cdef bint welcome(Core* core, Ring ring, Listener* listener, int fd, const edged
         channel_close(core, c)
         return False
     c.owner = f
+    c.port.flags |= PORT_READABLE            # often the request is there already
     core.s.tally.connections += 1
     core.s.tally.accepted += 1
     f.client.peer.family = <uint8_t>edged_address_read(peer, f.client.peer.at, &f.client.peer.port)

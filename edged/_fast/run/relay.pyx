@@ -12,7 +12,7 @@ from edged._fast.talk.wants cimport (
 cdef enum:
     SPLICE_LEAST = 65536         # of a known length
     SPARE_PIPES = 64
-    PIPE_BYTES = 262144
+    PIPE_BYTES = 524288
     TURN_MOST = 2097152          # bytes for one direction in one turn; others want their share
     THIN = 8192                  # a tunnel whose pieces are smaller goes back to copying
 
@@ -71,7 +71,7 @@ cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
     cdef ssize_t n
     if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
         return 0
-    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES))
+    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES), False)
     if n > 0:
         to.port.in_pipe = <uint32_t>n
         source.port.received += <uint64_t>n
@@ -91,7 +91,7 @@ cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
     cdef ssize_t n
     if not to.port.flags & PORT_WRITABLE:
         return 0
-    n = edged_splice(to.pipe_out, to.fd, to.port.in_pipe)
+    n = edged_splice(to.pipe_out, to.fd, to.port.in_pipe, to.port.raw_left > to.port.in_pipe and to.port.raw_left < RAW_ENDLESS // 2)
     if n > 0:
         to.port.in_pipe -= <uint32_t>n
         to.port.raw_left -= <uint64_t>n

@@ -12,7 +12,7 @@ from edged._fast.memory.buffer cimport buffer_drop, buffer_n
 from edged._fast.route.table cimport Endpoint, table_text
 from edged._fast.run.account cimport account
 from edged._fast.run.channel cimport (
-    channel_again, channel_close, channel_open, channel_pull, channel_push, channel_quiet, channel_reset,
+    channel_again, channel_attend, channel_close, channel_open, channel_pull, channel_push, channel_quiet, channel_reset,
 )
 from edged._fast.run.core cimport CHANNEL_SERVER
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_put, pool_take
@@ -221,6 +221,7 @@ cdef bint settle(Core* core, Ring ring, Exchange* x, uint32_t wants) noexcept no
         wants = exchange_step(&core.s, x)
     wheel_plan(&core.wheel, &x.deadline)
     tidy(core, x.front)
+    channel_attend(core, <Channel*>x.front)
     if x.back != NULL:
         tidy(core, x.back)
     return False
@@ -322,6 +323,7 @@ cdef void serve_client(Core* core, Ring ring, Front* f) noexcept nogil:
         if course == COURSE_REST and not pulled:
             wheel_plan(&core.wheel, &f.deadline)
             tidy(core, f.port)
+            channel_attend(core, c)
             return
         rounds += 1
         if rounds > ROUNDS_MOST:

@@ -73,9 +73,7 @@ cdef Deadline* wheel_due(Wheel* wheel, int64_t now_ms) noexcept nogil:
                 continue
             if d.due_ms <= now_ms:
                 return d
-            wheel.tick += 1                                   # a full round must not end in the slot being emptied
-            link(wheel, d)
-            wheel.tick -= 1
+            link(wheel, d)                                    # at most a round less one slot away: never back into this one
         if now_tick - wheel.tick > WHEEL_SLOTS:               # asleep for more than a round: each slot once is enough
             wheel.tick = now_tick - WHEEL_SLOTS
         wheel.tick += 1
