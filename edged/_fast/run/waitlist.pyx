@@ -33,10 +33,12 @@ cdef void waitlist_add(Core* core, Exchange* x) noexcept nogil:
 
 
 cdef void waitlist_remove(Core* core, Exchange* x) noexcept nogil:
-    cdef uint32_t slot = slot_of(x)
-    cdef Waiters* queue = &core.waiters[slot]
-    if not x.flags & X_QUEUED:
+    cdef uint32_t slot
+    cdef Waiters* queue
+    if not x.flags & X_QUEUED:                   # it may have no backend: nobody claims its host
         return
+    slot = slot_of(x)
+    queue = &core.waiters[slot]
     if x.prev != NULL:
         x.prev.next = x.next
     else:
