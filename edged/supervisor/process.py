@@ -66,6 +66,7 @@ class Supervisor:
         self._listening = False                  # connections are queued, not refused
         self._routes_known = trio.Event()
         self._all_serve = trio.Event()
+        self._ready = False                      # all of that has happened once
         self._left = {place: trio.Event() for place in (CONTROL, *self._slots)}
         self._leaving = trio.Event()             # from now on, nobody is started again
         self._over = trio.Event()
@@ -109,8 +110,9 @@ class Supervisor:
             try:
                 child = Child(wing, max(place, 0), self._identity)
             except (OSError, subprocess.SubprocessError) as why:
-                if not self._all_serve.is_set():
-                    self._fail(f"{wing} cannot be started: {why}")
+                if not self._ready:
+                    whose = f" as user {self._settings.run.user}" if self._identity else ""
+                    self._fail(f"{wing} cannot be started{whose}: {why}")
                     break
                 log.error("%s cannot be started, trying again: %s", wing, why)
                 await self._pause(Backoff.FIRST_S)
@@ -123,7 +125,7 @@ class Supervisor:
             if self._leaving.is_set():
                 break
             how = f"{child.name} (process {child.pid}) {how_it_ended(returncode)}"
-            if not self._all_serve.is_set() and returncode >= 0:
+            if not self._ready and returncode >= 0:
                 self._fail(f"{how} before anything was served; its own lines say why")
                 break
             pause_s = backoff.pause_s(trio.current_time() - child.started_s)
@@ -204,7 +206,7 @@ class Supervisor:
 
     def _lend(self) -> None:
         """Give the sockets of every slot whose worker is away to the next worker that serves."""
-        if not self._all_serve.is_set() or self._leaving.is_set():
+        if not self._ready or self._leaving.is_set():
             return
         for slot in self._slots:
             if slot not in self._serving and slot not in self._lent and self._serving:
@@ -221,6 +223,8 @@ class Supervisor:
                 await self._all_serve.wait()
             if waiting.cancelled_caught:
                 log.warning("still waiting for %s", "the workers" if self._routes_known.is_set() else "the first routes")
+        self._ready = True
+        self._lend()                             # somebody may have died since it served
         count = len(self._slots)
         log.info("ready in %d ms: %d %s", (time.monotonic() - self._started_s) * 1000, count, "worker" if count == 1 else "workers")
         notify("READY=1", f"MAINPID={os.getpid()}")

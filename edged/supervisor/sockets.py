@@ -38,9 +38,13 @@ class Sockets:
         for listener in listeners:
             try:
                 wanted = address(listener.address)
+                self._refuse_overlap(listener, wanted)
                 self.bound.append(_bind_unix(listener, wanted, group_id) if wanted.path else _bind_tcp(listener, wanted, slots))
+            except StartError:
+                self.close()
+                raise
             except OSError as why:
-                message = self._explain(listener, wanted, why)
+                message = self._explain(wanted, why)
                 self.close()
                 raise StartError(f'listener "{listener.name}": {wanted}: {message}') from None
 
@@ -66,7 +70,7 @@ class Sockets:
                 _remove(bound.address.path, bound.file)
         self.bound = []
 
-    def _explain(self, listener: Listener, wanted: Address, why: OSError) -> str:
+    def _explain(self, wanted: Address, why: OSError) -> str:
         if why.errno == errno.EADDRINUSE:
             return self._taken(wanted)
         if why.errno == errno.EACCES and not wanted.path:
@@ -75,12 +79,31 @@ class Sockets:
             return "no interface has this address; freebind = true lets it come later"
         return why.strerror or str(why)
 
+    def _refuse_overlap(self, listener: Listener, wanted: Address) -> None:
+        """SO_REUSEPORT would let two listeners of ours share a port, and each would get half of the other's connections."""
+        for bound in self.bound:
+            if _overlap(bound.listener, bound.address, listener, wanted):
+                raise StartError(f'listener "{listener.name}": {wanted}: taken by listener "{bound.listener.name}", {bound.address}')
+
     def _taken(self, wanted: Address) -> str:
         pid, name = holder(wanted)
         if pid == os.getpid():
-            others = [bound for bound in self.bound if (bound.address.port, bound.address.path) == (wanted.port, wanted.path)]
-            return f'taken by listener "{others[0].listener.name}", {others[0].address}' if others else "taken by this process"
+            return "taken by this process"
         return f"taken by {name} (process {pid})" if pid else "taken by another process"
+
+
+def _overlap(one: Listener, its: Address, other: Listener, wanted: Address) -> bool:
+    """Whether a connection could be meant for both."""
+    if wanted.path or its.path:
+        return wanted.path == its.path
+    if wanted.port != its.port or wanted.port == 0:
+        return False
+    same_host = wanted.host == its.host or not {wanted.host, its.host}.isdisjoint({"0.0.0.0", "::"})
+    return same_host and not _families(one, its).isdisjoint(_families(other, wanted))
+
+
+def _families(listener: Listener, where: Address) -> set[socket.AddressFamily]:
+    return {where.family} if where.host != "::" or listener.v6only else {socket.AF_INET, socket.AF_INET6}
 
 
 def _bind_tcp(listener: Listener, wanted: Address, slots: int) -> Bound:

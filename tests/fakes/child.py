@@ -1,0 +1,111 @@
+"""Children that keep the supervisor's contract and carry no traffic to speak of: each answers a connection with who it is.
+
+Started as `child.py WING INDEX FD`, in place of the real command. The directory in $FAKES steers them:
+  hold-control, hold-worker-N   the child says nothing until the file is gone
+  fail-control, fail-worker-N   it leaves with status 3 at once
+  deaf                          workers do not leave when they are told to drain or stop
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import trio
+
+from edged.child import run_child
+from edged.wire import Wire, WireClosed
+
+FAKES = Path(os.environ["FAKES"])
+
+
+async def held(name):
+    while (FAKES / f"hold-{name}").exists():  # noqa: ASYNC110 - files send no events
+        await trio.sleep(0.005)
+    if (FAKES / f"fail-{name}").exists():
+        sys.exit(3)
+
+
+def say(name, line):
+    print(f"fake {name}: {line}", file=sys.stderr, flush=True)
+
+
+async def control(settings, wire, arena_fd):
+    await held("control")
+    await wire.send({"type": "ready", "routes": 2})
+    while True:
+        try:
+            message, fds = await wire.receive()
+        except WireClosed:
+            return
+        if message["type"] == "worker":
+            other = Wire.from_fd(fds[0])
+            try:
+                await other.send({"type": "hello", "pid": os.getpid()})
+            except WireClosed:
+                say("control", "that worker is gone already")
+        elif message["type"] == "stop":
+            return
+        else:
+            say("control", message["type"])
+
+
+class FakeWorker:
+    def __init__(self, index):
+        self.name = f"worker-{index}"
+        self.told_by = 0                         # process id of the control that said hello last
+        self.open = {}                           # slot -> scopes
+
+    async def run(self, settings, wire, arena_fd):
+        await held(self.name)
+        await wire.send({"type": "serving"})
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    message, fds = await wire.receive()
+                except WireClosed:
+                    break
+                match message["type"]:
+                    case "control":
+                        nursery.start_soon(self.hear, Wire.from_fd(fds[0]))
+                    case "listen":
+                        for fd in fds:
+                            scope = trio.CancelScope()
+                            self.open.setdefault(message["slot"], []).append(scope)
+                            nursery.start_soon(self.accept, socket.socket(fileno=fd), message["slot"], scope)
+                    case "unlisten":
+                        for scope in self.open.pop(message["slot"]):
+                            scope.cancel()
+                    case "drain" | "stop":
+                        if (FAKES / "deaf").exists():
+                            await trio.sleep_forever()
+                        break
+                    case other:
+                        say(self.name, other)
+            nursery.cancel_scope.cancel()
+
+    async def hear(self, wire):
+        try:
+            message, _ = await wire.receive()
+            self.told_by = message["pid"]
+        except WireClosed:
+            say(self.name, "that control is gone already")
+
+    async def accept(self, sock, slot, scope):
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        with scope:
+            async with listener:
+                while True:
+                    async with await listener.accept() as stream:
+                        await stream.send_all(f"{self.name} {slot} {os.getpid()} {self.told_by}".encode())
+
+
+def main():
+    wing, index, fd = sys.argv[-3], int(sys.argv[-2]), int(sys.argv[-1])
+    if wing == "control":
+        return run_child("control", fd, control)
+    return run_child(f"worker {index}", fd, FakeWorker(index).run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+import os
+import re
+import signal
+import sys
+
+import pytest
+import trio
+import trio.lowlevel
+
+from edged.supervisor import children
+from edged.supervisor.children import UNREAD_MOST, Backoff, Child, Identity, how_it_ended
+
+DEAF = "import sys, socket, time; socket.socket(fileno=int(sys.argv[1])); time.sleep(600)"
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Lets children run a piece of Python; its first argument is the wire's descriptor."""
+
+    def go(code):
+        monkeypatch.setattr(children, "command", lambda wing, index, fd: [sys.executable, "-c", code, str(fd)])
+
+    return go
+
+
+async def nobody_hears(child, message, fds):
+    raise AssertionError(message)
+
+
+def test_a_child_that_is_killed_now_and_then_is_back_at_once():
+    backoff = Backoff()
+    assert [backoff.pause_s(60) for _ in range(5)] == [0.0] * 5
+
+
+def test_a_child_that_keeps_dying_young_is_tried_ever_more_slowly():
+    backoff = Backoff()
+    assert [backoff.pause_s(0.1) for _ in range(10)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert backoff.pause_s(11) == 0.0
+    assert backoff.pause_s(0.1) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [("raise SystemExit(7)", "left with status 7"), ("import os; os.abort()", "was ended by SIGABRT")],
+)
+def test_the_end_of_a_child_is_told(runs, code, end):
+    runs(code)
+
+    async def main():
+        return await Child("worker", 0, None).attend(nobody_hears)
+
+    before = os.listdir("/proc/self/fd")
+    assert how_it_ended(trio.run(main)) == end
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_child_that_reads_nothing_is_killed(runs):
+    runs(DEAF)
+
+    async def main():
+        child = Child("worker", 3, None)
+        async with trio.open_nursery() as nursery:
+            ended = []
+            nursery.start_soon(lambda: keep(child, ended))
+            while not ended:
+                child.tell({"type": "load", "bytes": bytes(100_000)}, [0])
+                await trio.lowlevel.checkpoint()
+        return ended[0]
+
+    async def keep(child, ended):
+        ended.append(await child.attend(nobody_hears))
+
+    before = os.listdir("/proc/self/fd")
+    assert trio.run(main) == -signal.SIGKILL
+    assert UNREAD_MOST < 1000
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_child_that_sends_nonsense_is_killed(runs):
+    runs("import sys, os, time; os.write(int(sys.argv[1]), b'\\xff' * 8); time.sleep(600)")
+
+    async def main():
+        return await Child("control", 0, None).attend(nobody_hears)
+
+    assert trio.run(main) == -signal.SIGKILL
+
+
+def test_a_child_that_closes_its_wire_and_stays_is_killed(runs, monkeypatch):
+    monkeypatch.setattr(children, "LEAVE_S", 0.01)
+    runs("import sys, os, time; os.close(int(sys.argv[1])); time.sleep(600)")
+
+    async def main():
+        return await Child("control", 0, None).attend(nobody_hears)
+
+    assert trio.run(main) == -signal.SIGKILL
+
+
+def test_a_child_does_not_outlive_the_one_who_attends_it(runs):
+    runs(DEAF)
+
+    async def main():
+        child = Child("worker", 0, None)
+        with trio.move_on_after(0.01):
+            await child.attend(nobody_hears)
+        return child.pid
+
+    pid = trio.run(main)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_child_that_cannot_be_started_leaks_nothing(monkeypatch):
+    monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/does/not/exist"])
+
+    async def main():
+        with pytest.raises(FileNotFoundError):
+            Child("worker", 0, None)
+
+    before = os.listdir("/proc/self/fd")
+    trio.run(main)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_child_runs_as_whom_it_should(monkeypatch, capfd):
+    """Root becomes somebody else; anybody else can only stay who he is."""
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    groups = (65534,) if os.geteuid() == 0 else tuple(os.getgroups())
+    identity = Identity(user, 65534, groups) if os.geteuid() == 0 else None
+    monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/bin/cat", "/proc/self/status"])
+
+    async def main():
+        return await Child("worker", 0, identity).attend(nobody_hears)
+
+    monkeypatch.setattr(children, "LEAVE_S", 20.0)
+    assert trio.run(main) == 0
+    status = capfd.readouterr().out
+    assert re.search(rf"Uid:\t{user}\t{user}\t{user}\t{user}\n", status)
+    assert {int(group) for group in re.search(r"Groups:\t(.*)", status)[1].split()} == set(groups)
+
+
+def test_signals_are_blocked_until_the_child_ignores_them(monkeypatch, capfd):
+    monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/bin/cat", "/proc/self/status"])
+
+    async def main():
+        return await Child("worker", 0, None).attend(nobody_hears)
+
+    assert trio.run(main) == 0
+    blocked = int(re.search(r"SigBlk:\t(\w+)", capfd.readouterr().out)[1], 16)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        assert blocked >> (number - 1) & 1
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
