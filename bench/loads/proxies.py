@@ -65,7 +65,7 @@ global
     no strict-limits
     maxconn {CONNECTIONS}
     maxpipes 1000
-    tune.pipesize 262144
+    tune.pipesize 1048576
 defaults
     timeout connect 5s
     timeout client 300s
