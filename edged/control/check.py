@@ -5,7 +5,7 @@ import trio
 from edged.control.admit import Admission
 from edged.control.intake import Intake
 from edged.control.process import offers
-from edged.hooks import Origin, Problem, Publish, Snapshot, SourceError
+from edged.hooks import Problem, Publish, Snapshot, SourceError
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedSource, load_plugins
 from edged.settings import InvalidSettings, Settings
@@ -24,7 +24,7 @@ def problems(settings: Settings) -> list[Problem]:
     found += admitted.problems
     found += admitted.unread()
     found += [
-        Problem(verdict.origin, "", f"{verdict.reason}: {verdict.message}", verdict.route)
+        Problem(verdict.origin, verdict.reason, f"route {verdict.route} is not admitted: {verdict.message}", verdict.route)
         for verdict in admitted.state.verdicts if not verdict.admitted
     ]
     found += [

@@ -98,7 +98,7 @@ class Intake:
 
     def sources_by_place(self) -> dict[str, str]:
         """Where things stand (`Origin.where`), to the source that read them there."""
-        places = {}
+        places: dict[str, str] = {}
         for name, shelf in self._shelves.items():
             if shelf.snapshot is None:
                 places.update((route.origin.where, name) for route in shelf.recalled)

@@ -1,9 +1,9 @@
 """The control process: sources and kinds under trio, the truth made of them, and its way to the workers."""
 
+import gc
 import logging
 import os
 import time
-from typing import Any
 
 import trio
 
@@ -148,6 +148,8 @@ class _Control:
                 log.warning("the workers keep the table they have until source %s has spoken", " or ".join(silent))
             with trio.move_on_after(min(waiting.values(), default=_WAIT_MOST_S)):
                 await self._inbox.wait()
+        gc.collect()
+        gc.freeze()                              # what is here stays: no later collection has to look at it, and hold up a change
         await self._wire.send({"type": "ready", "routes": len(self._admission.state.routes)})
 
     def _still_waiting(self, passed_s: float) -> dict[str, float]:

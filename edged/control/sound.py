@@ -42,7 +42,8 @@ _BACKEND: list[tuple[str, tuple[type, ...]]] = [
     ("retries", (int,)), ("redispatch", (int,)), ("maxqueue", (int,)),
 ]
 _ENDPOINT: list[tuple[str, tuple[type, ...]]] = [
-    ("address", (str,)), ("port", (int,)), ("name", (str,)), ("weight", (int,)), ("cookie", (str,)), ("maxconn", (int,)), ("backup", (bool,)),
+    ("address", (str,)), ("port", (int,)), ("name", (str,)), ("weight", (int,)), ("cookie", (str,)), ("maxconn", (int,)),
+    ("backup", (bool,)),
 ]
 
 

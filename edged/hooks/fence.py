@@ -32,7 +32,7 @@ def fence(plugin: str) -> Iterator[None]:
         if group.split(SourceError)[1] is None:
             raise SourceError(told(group)) from group
         raise PluginFailed(plugin, group) from group
-    except (Exception, SystemExit) as why:  # noqa: BLE001 - plugin code may raise anything; this is the one place that takes it all
+    except (Exception, SystemExit) as why:
         raise PluginFailed(plugin, why) from why
 
 

@@ -100,7 +100,7 @@ def load_plugins(found: Iterable[EntryPoint] | None = None) -> Plugins:
     plugins.manager.add_hookspecs(specs)
     for entry in sorted(entry_points(group=GROUP) if found is None else found, key=_rank):
         if plugins.manager.has_plugin(entry.name):
-            if plugins.manager.get_plugin(entry.name).__name__ != entry.module:
+            if getattr(plugins.manager.get_plugin(entry.name), "__name__", "") != entry.module:
                 plugins.blame(entry.name, f"{entry.value} has the name of another plugin")
             continue
         try:

@@ -19,15 +19,16 @@ def edged_sources(settings: Mapping[str, Any]) -> Sequence[Source]:
     for key in table:
         if key not in _KEYS:
             close = get_close_matches(key, _KEYS, n=1)
-            raise SettingsError(f"files.{key}", f'unknown key; did you mean "{close[0]}"?' if close else f"unknown key; known are {', '.join(_KEYS)}")
+            hint = f'did you mean "{close[0]}"?' if close else f"known are {', '.join(_KEYS)}"
+            raise SettingsError(f"files.{key}", f"unknown key; {hint}")
     paths = table.get("paths", [])
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path and "\0" not in path for path in paths):
         raise SettingsError("files.paths", 'write a list of files and folders, such as ["routes.d"]')
     filter_addresses = table.get("filter_addresses", False)
     if not isinstance(filter_addresses, bool):
         raise SettingsError("files.filter_addresses", "write true or false")
-    from edged_plugins.files.shortform import Defaults
-    from edged_plugins.files.source import FilesSource
+    from .shortform import Defaults
+    from .source import FilesSource
 
     given = settings.get("defaults", {})
     defaults = Defaults(**{name: given[name] for name in Defaults.__slots__ if name in given})

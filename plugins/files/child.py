@@ -15,9 +15,10 @@ from typing import Any, BinaryIO
 import msgpack
 
 from edged.hooks import Object, Origin, Problem, SourceError, pack_routes, unpack_routes
-from edged_plugins.files.content import Content, Unreadable, read_bytes, read_text
-from edged_plugins.files.objects import PackedBody, PackedLines
-from edged_plugins.files.shortform import Defaults
+
+from .content import Content, Unreadable, read_bytes, read_text
+from .objects import PackedBody, PackedLines
+from .shortform import Defaults
 
 __all__ = ["Take", "digest", "main", "read_apart"]
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edged.hooks import Object, Origin, Problem, Route
-from edged_plugins.files.objects import read_objects
-from edged_plugins.files.shortform import Defaults, read_routes
-from edged_plugins.files.tree import Document, Map, YamlError, read_documents
+
+from .objects import read_objects
+from .shortform import Defaults, read_routes
+from .tree import Document, Map, YamlError, read_documents
 
 __all__ = ["FILE_MOST_BYTES", "Content", "Unreadable", "read_bytes", "read_text"]
 

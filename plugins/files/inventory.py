@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from edged_plugins.files.watch import ways
+from .watch import ways
 
 __all__ = ["Inventory", "take_inventory"]
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgpack
 
 from edged.hooks import Object, Origin, Problem
-from edged_plugins.files.tree import Document, List, Map
+
+from .tree import Document, List, Map
 
 __all__ = ["PackedBody", "PackedLines", "read_objects"]
 

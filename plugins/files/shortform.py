@@ -26,12 +26,14 @@ from edged.hooks import (
     Timeouts,
 )
 from edged.hooks.values import HSTS, address, clipped_time_ms, size_bytes
-from edged_plugins.files.tree import Document, List, Map, line_of
+
+from .tree import Document, List, Map, line_of
 
 __all__ = ["Defaults", "read_routes", "schema"]
 
 _PROBLEMS_MOST = 10                              # of one route
 _BODY_MOST_BYTES = 1 << 40
+_PLACEHOLDERS: dict[Any, Any] = {"to": [], "address": "127.0.0.1:1", "host": "x", "name": "x", "algorithm": "first"}
 _FINS = {"server-fin": "server_fin_ms", "client-fin": "client_fin_ms"}
 
 Step = str | int
@@ -115,12 +117,12 @@ def _all_wrongs(entry: Any, check: Callable[[Any], Any], keys: "_Keys") -> Itera
             if not path or why.rule in ("required", "anyOf"):
                 return
             parent = _at(rest, path[:-1])
-            if isinstance(parent, list):         # the others keep their numbers
-                parent[path[-1]] = "127.0.0.1:1" if len(path) == 2 and path[0] == "to" else "x"
+            if isinstance(path[-1], int):        # the others keep their numbers
+                parent[path[-1]] = _PLACEHOLDERS["address"] if path[0] == "to" else "x"
             else:
                 del parent[path[-1]]
-                if path[-1] in ("to", "address"):        # else it would be told that this is missing
-                    parent[path[-1]] = [] if path[-1] == "to" else "127.0.0.1:1"
+                if path[-1] in _PLACEHOLDERS:            # else it would be told that this is missing
+                    parent[path[-1]] = _PLACEHOLDERS[path[-1]]
         else:
             return
 
@@ -310,7 +312,7 @@ def _endpoints(entry: Map, route: str) -> Iterator[Endpoint]:
     sticky = "cookie" in entry or any(isinstance(one, dict) and "cookie" in one for one in entry["to"])
     names: set[str] = set()
     for written in entry["to"]:
-        one = {"address": written} if isinstance(written, str) else written
+        one: Mapping[str, Any] = {"address": written} if isinstance(written, str) else written
         meant = address(one["address"])
         name = one.get("name") or str(meant)
         if name in names:                        # the same once more

@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 
 import trio
 
 from edged.hooks import Object, Origin, Problem, Publish, Route, Snapshot, SourceError
-from edged_plugins.files.child import digest, read_apart
-from edged_plugins.files.content import Content, Unreadable, read_bytes, read_text
-from edged_plugins.files.inventory import Inventory, take_inventory
-from edged_plugins.files.objects import PackedBody
-from edged_plugins.files.shortform import Defaults
-from edged_plugins.files.watch import Change, Watch
+
+from .child import digest, read_apart
+from .content import Content, Unreadable, read_bytes, read_text
+from .inventory import Inventory, take_inventory
+from .objects import PackedBody
+from .shortform import Defaults
+from .watch import Change, Watch
 
 __all__ = ["FilesSource"]
 
@@ -31,7 +32,7 @@ class _Held:
 
     signature: Signature = ()
     mark: bytes = b""                            # digest of its text
-    content: Content = Content()
+    content: Content = field(default_factory=Content)
     unreadable: Problem | None = None
 
 

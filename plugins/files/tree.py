@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 __all__ = ["Document", "Duplicate", "List", "Map", "YamlError", "line_of", "read_documents"]
 
@@ -120,7 +120,7 @@ def line_of(value: Any, path: Sequence[str | int], line: int) -> int:
                 line = value.lines[step]
             else:
                 break
-            value = value[step]                  # type: ignore[index]
+            value = value[step]
         except (ValueError, IndexError):
             break
     return line

@@ -62,7 +62,8 @@ class Watch:
         new = set()
         for folder in folders:
             try:
-                number = self._call("inotify_add_watch", ctypes.c_int(self._fd), ctypes.c_char_p(os.fsencode(folder)), ctypes.c_uint32(_MASK))
+                path = ctypes.c_char_p(os.fsencode(folder))
+                number = self._call("inotify_add_watch", ctypes.c_int(self._fd), path, ctypes.c_uint32(_MASK))
             except OSError as why:
                 if why.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP):
                     continue

@@ -8,6 +8,6 @@ from edged.hooks import Kind, hookimpl
 
 @hookimpl
 def edged_kinds(settings: Mapping[str, Any]) -> Sequence[Kind]:
-    from edged_plugins.openshift.kind import RouteKind
+    from .kind import RouteKind
 
     return (RouteKind(settings.get("router", {}), settings.get("defaults", {})),)

@@ -34,8 +34,8 @@ class Admission:
 
     @classmethod
     def of(cls, router: Mapping[str, Any]) -> "Admission":
-        given = {name: router[name] for name in cls.__slots__ if name in router}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        given: dict[str, Any] = {name: router[name] for name in cls.__slots__ if name in router}
+        return cls(**given)
 
     def host_of(self, spec: Mapping[str, Any], namespace: str, name: str) -> str:
         """The host after substitution (3.1); may be empty."""

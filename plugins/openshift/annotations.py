@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from edged.hooks import Algorithm, Balance, Cookie, Forwarded, Insecure, Termination, Timeouts
 from edged.hooks.values import COOKIE_NAME, HSTS, clipped_time_ms, truth, whole_number
-from edged_plugins.openshift.rewrite import rewrite_target
+
+from .rewrite import rewrite_target
 
 __all__ = ["Annotations"]
 

@@ -21,10 +21,11 @@ from edged.hooks import (
     Translation,
     Verdict,
 )
-from edged_plugins.openshift.admission import Admission, Refused
-from edged_plugins.openshift.annotations import Annotations
-from edged_plugins.openshift.validate import TERMINATIONS, fields_of, wrongs
-from edged_plugins.openshift.weights import endpoint_weights
+
+from .admission import Admission, Refused
+from .annotations import Annotations
+from .validate import TERMINATIONS, fields_of, wrongs
+from .weights import endpoint_weights
 
 __all__ = ["RouteKind"]
 
@@ -53,7 +54,7 @@ class RouteKind:
     """The kind Route, of both API versions."""
 
     name = "Route"
-    needs = ("Service", "Endpoints", "EndpointSlice")
+    needs: tuple[str, ...] = ("Service", "Endpoints", "EndpointSlice")
 
     def __init__(self, router: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         """`router` and `defaults`: the tables of these names of the settings, with plain values."""
@@ -152,7 +153,7 @@ class RouteKind:
             namespace=namespace, uid=meta.get("uid") or "", created_s=created_s, origin=told.origin,
         )
         later = tuple(
-            _problem(told, f"spec.httpHeaders.actions.{side}[{at}].action.set.value", "%[...] is not evaluated here; this header is left alone")
+            _problem(told, f"spec.httpHeaders.actions.{side}[{at}].action.set.value", "%[...] is not evaluated: the header is left alone")
             for side, (_, dynamic) in headers.items() for at in dynamic
         )
         return route, tuple((namespace, unit) for unit in weights), later
