@@ -322,14 +322,12 @@ cdef void put_all_forwarded(Edit* e, const Peer* peer) noexcept nogil:
 
 # ---- requests --------------------------------------------------------------------------------------------------------
 
-cdef inline Edit edit_begin(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe) noexcept nogil:
-    cdef Edit e
+cdef inline void edit_begin(Edit* e, Out out, const Head* head, const Table* table, const Recipe* recipe) noexcept nogil:
     check(recipe != NULL)
-    e.out = out_begin(out, room)
+    e.out = out
     e.head, e.table, e.recipe = head, table, recipe
     e.seen = 0
     e.run = e.run_end = NULL
-    return e
 
 cdef inline uint64_t dropped_from_request(const Recipe* recipe, uint32_t flags) noexcept nogil:
     cdef uint64_t drop = (
@@ -384,7 +382,8 @@ cdef inline void keep_request_fields(Edit* e) noexcept nogil:
 
 cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
                          const Peer* peer, uint32_t flags) noexcept nogil:
-    cdef Edit e = edit_begin(out, room, head, table, recipe)
+    cdef Edit e
+    edit_begin(&e, out_begin(out, room), head, table, recipe)
     e.drop = dropped_from_request(recipe, flags)
     e.actions = <const Action*>(table.at + recipe.request_actions)
     e.n_actions = recipe.n_request_actions
@@ -468,9 +467,10 @@ cdef inline void put_of_recipe(Edit* e, View cookie) noexcept nogil:
 
 cdef size_t edit_response(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
                           View cookie, uint32_t flags) noexcept nogil:
-    cdef Edit e = edit_begin(out, room, head, table, recipe)
+    cdef Edit e
     cdef bint final = head.status >= 200 or flags & EDIT_SWITCH              # interim responses are nobody's to change
     cdef bint upgrade = flags & EDIT_SWITCH or head.status == UPGRADE_REQUIRED
+    edit_begin(&e, out_begin(out, room), head, table, recipe)
     e.drop = dropped_from_response(recipe, flags, upgrade, final)
     e.actions = <const Action*>(table.at + recipe.response_actions)
     e.n_actions = recipe.n_response_actions if final else 0
