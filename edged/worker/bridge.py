@@ -157,6 +157,10 @@ class Bridge:
         self._stopped = True
         self._engine.stop()
         await trio.to_thread.run_sync(self._thread.join)
+        for fds in self._sockets.values():
+            for fd in fds:
+                os.close(fd)
+        self._sockets.clear()
 
 
 def _port_of(fd: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from edged._fast.memory.arena import Arena
-from edged._fast.route.table import TableError, open_table
+from edged._fast.route.table import open_table
 from edged.errors import EdgedError
 from edged.settings import Settings
 from edged.wire import Wire, WireClosed, WireError
@@ -58,6 +58,8 @@ class Worker:
                 await self._obey(nursery)
                 nursery.cancel_scope.cancel()
         finally:
+            for _, _, fd in self._waiting:
+                os.close(fd)
             with trio.CancelScope(shield=True):
                 if self._bridge is not None:
                     await self._bridge.stop()
@@ -121,8 +123,8 @@ class Worker:
     async def _take(self, wire: Wire, version: int, fd: int, nursery: trio.Nursery) -> None:
         try:
             table = open_table(fd)
-        except (TableError, OSError) as why:
-            log.error("table %s is refused: %s", version, why)
+        except (ValueError, OSError) as why:
+            log.error("table %s is refused: %s", version, str(why))
             await wire.send({"type": "table_refused", "version": version, "why": str(why)})
             return
         if self._bridge is None:

@@ -1,0 +1,190 @@
+import os
+import socket
+import threading
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from edged.model.listener import AcceptProxy, Listener, Mode
+from edged.worker.bridge import PAUSED_AGAIN_S, Bridge, EngineEnded
+from tests.fakes.engine import FakeEngine, FakeTable
+
+LISTENERS = {
+    0: Listener(0, "web", "127.0.0.1:0"),
+    3: Listener(3, "raw", "unix:/x", mode=Mode.TCP, accept_proxy=AcceptProxy.TRUSTED_ONLY, trusted=("10.0.0.0/8",), route="r"),
+}
+
+
+@pytest.fixture
+def engine():
+    made = FakeEngine()
+    yield made
+    made.close()
+
+
+def play(engine, scene):
+    """Run a scene with a bridge that watches; the engine is stopped at its end."""
+
+    async def main():
+        bridge = Bridge(engine, LISTENERS)
+        bridge.start()
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(bridge.watch)
+                await scene(bridge, nursery)
+                await bridge.stop()
+
+    trio.run(main)
+
+
+def listening_socket():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return os.dup(s.fileno()), s.getsockname()[1]
+
+
+async def until(what):
+    while not what():
+        await trio.lowlevel.checkpoint()
+
+
+def closed(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return True
+    return False
+
+
+def test_a_table_is_used_when_the_engine_says_so(engine):
+    async def scene(bridge, nursery):
+        engine.hold.clear()
+        taken = []
+
+        async def use():
+            await bridge.use(FakeTable(7), 7)
+            taken.append(engine.version_in_force)
+
+        nursery.start_soon(use)
+        await wait_all_tasks_blocked()
+        engine.ring()                            # some other news
+        await wait_all_tasks_blocked(0.01)
+        assert taken == []
+        engine.hold.set()
+        await until(lambda: taken)
+        assert taken == [7]
+
+    play(engine, scene)
+
+
+def test_the_bell_lets_tables_go(engine):
+    async def scene(bridge, nursery):
+        engine.retired = 2
+        engine.ring()
+        await until(lambda: not engine.retired)
+
+    play(engine, scene)
+
+
+def test_the_engine_is_told_all_about_a_listener(engine):
+    async def scene(bridge, nursery):
+        fd, port = listening_socket()
+        unix = os.dup(socket.socket(socket.AF_UNIX).detach())
+        bridge.listen(0, 0, fd)
+        bridge.listen(0, 3, unix)
+        await bridge.settle()
+        assert engine.accepting == {
+            fd: (0, "web", "http", "off", (), port),
+            unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0),
+        }
+        await bridge.unlisten(0)
+
+    play(engine, scene)
+
+
+def test_a_socket_is_closed_only_after_the_engine_has_let_it_go(engine):
+    async def scene(bridge, nursery):
+        lent, _ = listening_socket()
+        own, _ = listening_socket()
+        bridge.listen(1, 0, lent)
+        bridge.listen(0, 0, own)
+        await bridge.settle()
+        engine.hold.clear()
+        nursery.start_soon(bridge.unlisten, 1)
+        await until(lambda: engine.orders_left)
+        await trio.lowlevel.checkpoint()
+        assert not closed(lent)
+        engine.hold.set()
+        await until(lambda: closed(lent))
+        assert list(engine.accepting) == [own]
+        await bridge.unlisten(0)
+        assert closed(own)
+
+    play(engine, scene)
+
+
+def test_what_was_never_lent_can_be_taken_back(engine):
+    async def scene(bridge, nursery):
+        await bridge.unlisten(5)
+        assert engine.told == []
+
+    play(engine, scene)
+
+
+def test_draining_closes_the_doors_and_waits_for_the_last(engine):
+    async def scene(bridge, nursery):
+        fd, _ = listening_socket()
+        bridge.listen(0, 0, fd)
+        await bridge.settle()
+        engine.idle = False
+        drained = trio.Event()
+
+        async def drain():
+            await bridge.drain()
+            drained.set()
+
+        nursery.start_soon(drain)
+        await until(lambda: closed(fd))
+        assert engine.draining
+        engine.ring()
+        await wait_all_tasks_blocked(0.01)
+        assert not drained.is_set()
+        engine.idle = True
+        engine.ring()
+        await drained.wait()
+
+    play(engine, scene)
+
+
+def test_an_engine_that_fails_is_told(engine, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    async def scene(bridge, nursery):
+        engine._order("fail")
+        await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        play(engine, scene)
+    assert caught.group_contains(EngineEnded, match="the engine has ended by itself")
+
+
+def test_accepting_that_pauses_is_told_once_in_a_while(engine, caplog):
+    async def main():
+        bridge = Bridge(engine, LISTENERS)
+        engine.accept_paused = True
+        bridge._tell_if_paused()
+        bridge._tell_if_paused()
+        engine.accept_paused = False
+        bridge._tell_if_paused()
+        for _ in range(10):                      # flapping
+            engine.accept_paused = not engine.accept_paused
+            bridge._tell_if_paused()
+        engine.accept_paused = False
+        bridge._tell_if_paused()
+        await trio.sleep(PAUSED_AGAIN_S)
+        engine.accept_paused = True
+        bridge._tell_if_paused()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    told = [record.getMessage() for record in caplog.records]
+    pauses = "accepting pauses: no descriptor is left, or max_connections is reached"
+    assert told == [pauses, "accepting again", pauses]
