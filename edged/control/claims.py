@@ -47,7 +47,7 @@ class Claims:
         if len(gone) == len(come) and all(_terms(a) == _terms(b) for a, b in zip(gone, come, strict=True)):
             self._exchange(gone, come)
         else:
-            self._settle_some({*gone, *come} if self._distinct(claimants) else set(claimants), claimants)
+            self._settle_some([*gone, *come] if self._distinct(claimants) else [*gone, *claimants], claimants)
         self._claimants = claimants
 
     def _exchange(self, gone: Sequence[Route], come: Sequence[Route]) -> None:
@@ -65,9 +65,8 @@ class Claims:
         """Routes of one name may be anywhere; where there are any, now or before, all is settled anew."""
         return all(len(set(map(_key, routes))) == len(routes) for routes in (self._claimants, claimants))
 
-    def _settle_some(self, changed: Iterable[Route], claimants: tuple[Route, ...]) -> None:
+    def _settle_some(self, changed: Sequence[Route], claimants: tuple[Route, ...]) -> None:
         """Settle the hosts that changed routes claim, and with wildcards the neighbours that these may meet."""
-        changed = list(changed)
         hosts = {route.host for route in changed}
         wild = {_domain(route.host) for routes in (claimants, changed) for route in routes if route.wildcard}
         met = {domain for domain in map(_domain, hosts) if domain in wild}

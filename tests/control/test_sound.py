@@ -1,0 +1,79 @@
+"""What a plugin may hand over as a route, and what not."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edged.control.sound import flaw
+from edged.hooks import Backend, Balance, Cookie, Endpoint, HeaderAction, Timeouts
+from tests.control.given import route
+
+GOOD = route(
+    "ns/web", path="/x", to=["127.0.0.1:80", "2001:db8::1:81"], cookie=Cookie("c"), rewrite="/", hsts="max-age=1",
+    request_headers=(HeaderAction("x", "y"), HeaderAction("z")),
+)
+
+
+@pytest.mark.parametrize("host", ["*", "", "example.com", "a", "1.2.3.4", "a-b.c"])
+def test_hosts_that_may_be(host: str) -> None:
+    assert flaw(replace(GOOD, host=host)) is None
+
+
+def test_wildcards_may_be_written_with_a_star() -> None:
+    assert flaw(replace(GOOD, host="*.example.com", wildcard=True)) is None
+    assert flaw(replace(GOOD, host="x.example.com", wildcard=True)) is None
+
+
+def test_unix_sockets_need_no_port() -> None:
+    assert flaw(replace(GOOD, backend=Backend("b", (Endpoint("/run/app", 0, "app"),)))) is None
+
+
+@pytest.mark.parametrize(("field", "value", "at"), [
+    ("key", "", "key"), ("key", "a b", "key"), ("key", 5, "key"), ("host", "a_b", "host"), ("host", "A.com", "host"), ("host", "a..b", "host"),
+    ("host", "*.a.com", "host"), ("host", "a" * 64, "host"), ("host", ".".join(["a" * 60] * 5), "host"), ("host", None, "host"),
+    ("path", "x", "path"), ("path", "/a b", "path"), ("path", "/a\n", "path"), ("path", "/?", "path"), ("backend", None, "backend"),
+    ("wildcard", "yes", "wildcard"), ("cookie", Cookie("a=b"), "cookie.name"), ("cookie", Cookie("a", False, "x"), "cookie.same_site"),
+    ("rewrite", "x", "rewrite"), ("rewrite", "/\r\nEvil: 1", "rewrite"), ("hsts", "a\nb", "hsts"), ("max_body_bytes", -1, "max_body_bytes"),
+    ("request_headers", (HeaderAction("a b", "x"),), "request_headers[0]"), ("request_headers", ("x",), "request_headers[0]"),
+    ("response_headers", (HeaderAction("a", "x\r\ny"),), "response_headers[0]"), ("origin", "x", "origin"), ("created_s", "1", "created_s"),
+])
+def test_flaws_of_a_route(field: str, value: Any, at: str) -> None:
+    found = flaw(replace(GOOD, **{field: value}))
+    assert found is not None
+    assert found[0] == at
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("name", ""), ("name", "a\nb"), ("endpoints", None), ("balance", "x"), ("balance", Balance(depth=-1)), ("timeouts", Timeouts(server_ms=-5)),
+    ("timeouts", Timeouts(server_ms=1 << 31)), ("send_proxy", 3), ("retries", -1), ("redispatch", 200), ("maxqueue", "1"),
+])
+def test_flaws_of_a_backend(field: str, value: Any) -> None:
+    found = flaw(replace(GOOD, backend=replace(GOOD.backend, **{field: value})))
+    assert found is not None
+    assert found[0].startswith(f"backend.{field}")
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("address", "localhost"), ("address", "fe80::1%eth0"), ("address", "/" + "x" * 120), ("address", None), ("port", 0), ("port", 65536),
+    ("name", ""), ("name", "a b"), ("weight", 257), ("weight", -1), ("cookie", "a;b"), ("maxconn", -1), ("backup", 1),
+])
+def test_flaws_of_an_endpoint(field: str, value: Any) -> None:
+    one = replace(GOOD.backend.endpoints[0], **{field: value})
+    found = flaw(replace(GOOD, backend=replace(GOOD.backend, endpoints=(GOOD.backend.endpoints[1], one))))
+    assert found is not None
+    assert found[0] == f"backend.endpoints[1].{field}"
+
+
+def test_two_endpoints_of_one_name() -> None:
+    found = flaw(replace(GOOD, backend=replace(GOOD.backend, endpoints=GOOD.backend.endpoints[:1] * 2)))
+    assert found == ("backend.endpoints[1].name", "there are two endpoints 127.0.0.1:80")
+
+
+@pytest.mark.parametrize("thing", [None, 5, "route", object(), GOOD.backend])
+def test_what_is_no_route_at_all(thing: Any) -> None:
+    assert flaw(thing) is not None
+
+
+def test_a_sound_route() -> None:
+    assert flaw(GOOD) is None
