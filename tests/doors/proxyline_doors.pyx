@@ -46,8 +46,10 @@ def parse(const unsigned char[:] data not None, *, v2_most=4096, at_start=False)
     if status == MORE:
         return None
     return {
-        "version": line.version, "local": bool(line.local), "size": line.size, "source": unpacked(&line.source), "target": unpacked(&line.target),
-        "authority": shown(line.authority, laid), "alpn": shown(line.alpn, laid), "unique_id": shown(line.unique_id, laid), "ssl": shown(line.ssl, laid),
+        "version": line.version, "local": bool(line.local), "size": line.size,
+        "source": unpacked(&line.source), "target": unpacked(&line.target),
+        "authority": shown(line.authority, laid), "alpn": shown(line.alpn, laid),
+        "unique_id": shown(line.unique_id, laid), "ssl": shown(line.ssl, laid),
     }
 
 def write(int version, object source, object target, *, tlvs=(), seal=False):

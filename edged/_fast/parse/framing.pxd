@@ -20,11 +20,11 @@ cdef inline View trimmed(const char* at, const char* stop) noexcept nogil:
 cdef inline bint next_element(View* rest, View* element) noexcept nogil:
     """Takes the next element of a comma separated list, without the blanks around it, maybe empty; False at the end."""
     cdef const char* p = rest.at
-    cdef const char* end = rest.at + rest.n
-    cdef const char* stop
-    if rest.at == NULL:
+    cdef const char* stop = p
+    cdef const char* end
+    if p == NULL:
         return False
-    stop = p
+    end = p + rest.n
     while stop < end and stop[0] != c',':
         stop += 1
     rest[0] = view(stop + 1, end - stop - 1) if stop < end else view(NULL, 0)

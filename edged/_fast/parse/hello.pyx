@@ -184,7 +184,7 @@ cdef bint read_versions(Hello* out, View body) noexcept nogil:
 
 cdef bint read_extensions(Hello* out, View rest) noexcept nogil:
     """Of those that are read, none may come twice (RFC 8446 4.2)."""
-    cdef View body
+    cdef View body = view(NULL, 0)
     cdef uint32_t type
     cdef bint named = False, alpn = False, versions = False, good = True
     while rest.n and good:

@@ -67,8 +67,8 @@ cdef extern from *:
         while (end - p >= 16) {
             __m128i c = edged_load(p);
             __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(c, _mm_set1_epi8(0x1f)), c);
-            __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('\\t')), low), _mm_cmpeq_epi8(c, _mm_set1_epi8(0x7f)));
-            unsigned stop = (unsigned)_mm_movemask_epi8(bad);
+            __m128i control = _mm_andnot_si128(_mm_cmpeq_epi8(c, _mm_set1_epi8('\\t')), low);
+            unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(c, _mm_set1_epi8(0x7f))));
             if (stop) return p + __builtin_ctz(stop);
             p += 16;
         }

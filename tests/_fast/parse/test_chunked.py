@@ -21,11 +21,13 @@ GOOD = [
 ]
 BAD = [
     b"\r\n", b"\n", b"x", b"-5", b"+5", b" 5", b"0x5\r\n", b";a\r\n", b"g\r\n", b"5g", b"5 5\r\n", b"5,", b"5\x00", b"5\x0b\r\n", b"5\x80",
-    b"5\n", b"5\r5", b"5\r\r\n", b"5 \n", b"5;a\n", b"5;a\rb", b"5;a\x00", b"5;a\x7f", b"5;a\x1f", b"5;a\\b", b"5;\\", b"5;a=\"\r\n", b"5;a=\"b\\\r\n",
+    b"5\n", b"5\r5", b"5\r\r\n", b"5 \n", b"5;a\n", b"5;a\rb", b"5;a\x00", b"5;a\x7f", b"5;a\x1f", b"5;a\\b", b"5;\\", b"5;a=\"\r\n",
+    b"5;a=\"b\\\r\n",
     b"5;a=\"b\n", b"5;a=\"\x00\"", b"5;a=\"b\\\x00",
     b"10000000000000", b"fffffffffffffff0\r\n", b"fffffffffffffffffffff\r\n", b"0010000000000000\r\n",
     b"5\r\nhello0", b"5\r\nhello\n", b"5\r\nhello\rX", b"5\r\nhello \r\n", b"5\r\nhello\r\n\r\n",
-    b"0\r\n\n", b"0\r\n\rX", b"0\r\n X: y\r\n\r\n", b"0\r\nX : y\r\n\r\n", b"0\r\n: y\r\n\r\n", b"0\r\nX\r\n\r\n", b"0\r\nX: y\n", b"0\r\nX: a\x00b\r\n",
+    b"0\r\n\n", b"0\r\n\rX", b"0\r\n X: y\r\n\r\n", b"0\r\nX : y\r\n\r\n", b"0\r\n: y\r\n\r\n", b"0\r\nX\r\n\r\n", b"0\r\nX: y\n",
+    b"0\r\nX: a\x00b\r\n",
     b"0\r\nX: a\rb\r\n", b"0\r\nX: y\r\n folded\r\n\r\n", b"0\r\nX: y\r\n\n", b"0\r\nGET / HTTP/1.1\r\n\r\n", b"0\r\nX\x80: y\r\n",
 ]
 

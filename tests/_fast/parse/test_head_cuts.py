@@ -1,6 +1,7 @@
 """Heads that come in pieces: cut anywhere, dripping, with all that was seen before."""
 
 import pytest
+
 from tests.doors import head_doors
 
 REQUESTS = [

@@ -1,9 +1,9 @@
 """What the fields of a request say together: framing, persistence, upgrades, and what must not travel on."""
 
 import pytest
-from tests.doors import head_doors
 
 from edged._fast.parse.head import read_request
+from tests.doors import head_doors
 
 
 def ask(fields, line=b"POST / HTTP/1.1"):

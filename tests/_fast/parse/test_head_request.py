@@ -1,9 +1,9 @@
 """Request heads: what is read, row by row of http-edge-behaviour.md 1. Every input lies against an unreadable page."""
 
 import pytest
-from tests.doors import head_doors
 
 from edged._fast.parse.head import HeadError, read_request
+from tests.doors import head_doors
 
 HOST = b"Host: a.example\r\n"
 VERBS = ["OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"]
@@ -116,9 +116,12 @@ def test_the_asterisk_is_for_options():
 
 @pytest.mark.parametrize(("target", "host", "path"), [
     (b"http://a.example/b?c", b"a.example", b"/b"), (b"HTTP://A.EXAMPLE/", b"a.example", b"/"), (b"http://a.example", b"a.example", b""),
-    (b"http://a.example?x", b"a.example", b""), (b"http://a.example:80/", b"a.example", b"/"), (b"http://a.example/", b"a.example:80", b"/"),
-    (b"https://a.example:443/", b"a.example", b"/"), (b"http://a.example:/", b"a.example", b"/"), (b"http://[::1]:8080/x", b"[::1]:8080", b"/x"),
-    (b"ftp://a.example:21/", b"a.example:21", b"/"), (b"a+b-c.d://a.example/", b"a.example", b"/"), (b"http://a.example:0080/", b"a.example", b"/"),
+    (b"http://a.example?x", b"a.example", b""), (b"http://a.example:80/", b"a.example", b"/"),
+    (b"http://a.example/", b"a.example:80", b"/"),
+    (b"https://a.example:443/", b"a.example", b"/"), (b"http://a.example:/", b"a.example", b"/"),
+    (b"http://[::1]:8080/x", b"[::1]:8080", b"/x"),
+    (b"ftp://a.example:21/", b"a.example:21", b"/"), (b"a+b-c.d://a.example/", b"a.example", b"/"),
+    (b"http://a.example:0080/", b"a.example", b"/"),
 ])
 def test_absolute_form_agrees_with_host(target, host, path):
     facts = ask(head(b"GET " + target + b" HTTP/1.1", b"Host: " + host + b"\r\n"))
@@ -168,8 +171,10 @@ def test_hosts_that_pass(host):
 
 
 @pytest.mark.parametrize("host", [
-    b"a/b", b"u@a", b"a?b", b"a#b", b"a,b", b"a b", b"a\\b", b"a[b", b"a]b", b"[a]", b"[", b"[]", b"[::1", b"[::1]x", b"x[::1]", b"[::1]:8x",
-    b"[fe80::1%eth0]", b"[::g]", b"[1.2.3.4]", b"a:b", b"a:80:80", b"a:-1", b"a:65536", b"a:99999999999999999999", b":80", b"a\x80", b"a\xff", b"::1",
+    b"a/b", b"u@a", b"a?b", b"a#b", b"a,b", b"a b", b"a\\b", b"a[b", b"a]b", b"[a]", b"[", b"[]", b"[::1", b"[::1]x", b"x[::1]",
+    b"[::1]:8x",
+    b"[fe80::1%eth0]", b"[::g]", b"[1.2.3.4]", b"a:b", b"a:80:80", b"a:-1", b"a:65536", b"a:99999999999999999999", b":80", b"a\x80",
+    b"a\xff", b"::1",
     b"a\tb", b"a\"b", b"a<b", b"a{b", b"a|b", b"a^b", b"a`b", b"http://a",
 ])
 def test_hosts_that_do_not(host):
@@ -186,7 +191,8 @@ def test_a_host_must_be_there_on_1_1_and_only_once():
 
 
 @pytest.mark.parametrize("line", [
-    b"X : y", b"X\t: y", b": y", b"X", b"X y", b" ", b"X\x00: y", b"X\x80: y", b"(X): y", b"X/Y: z", b"X\x7f: y", b"@: y", b"X=Y: z", b"X\"Y\": z",
+    b"X : y", b"X\t: y", b": y", b"X", b"X y", b" ", b"X\x00: y", b"X\x80: y", b"(X): y", b"X/Y: z", b"X\x7f: y", b"@: y", b"X=Y: z",
+    b"X\"Y\": z",
 ])
 def test_names_are_tokens_with_their_colon_at_once(line):
     assert fault(head(fields=HOST + line + b"\r\n")) == 400
@@ -233,7 +239,9 @@ def test_a_first_field_must_not_begin_with_a_blank():
     assert fault(head(fields=b"\tX: y\r\n" + HOST)) == 400
 
 
-@pytest.mark.parametrize("fields", [b"Host:\r\n a\r\n", HOST + b"Content-Length: 1\r\n 2\r\n", HOST + b"Transfer-Encoding:\r\n chunked\r\n"])
+@pytest.mark.parametrize("fields", [
+    b"Host:\r\n a\r\n", HOST + b"Content-Length: 1\r\n 2\r\n", HOST + b"Transfer-Encoding:\r\n chunked\r\n",
+])
 def test_framing_fields_must_not_be_folded(fields):
     assert fault(head(b"POST / HTTP/1.1", fields)) == 400
 

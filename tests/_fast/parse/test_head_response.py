@@ -1,9 +1,9 @@
 """Response heads, by http-edge-behaviour.md 3: what is read, and what makes a 502."""
 
 import pytest
-from tests.doors import head_doors
 
 from edged._fast.parse.head import HeadError, read_response
+from tests.doors import head_doors
 
 
 def head(line=b"HTTP/1.1 200 OK", fields=b""):
@@ -28,7 +28,8 @@ def test_a_response_is_taken_apart():
 
 
 @pytest.mark.parametrize(("line", "status", "reason", "minor"), [
-    (b"HTTP/1.1 200 OK", 200, b"OK", 1), (b"HTTP/1.0 200 OK", 200, b"OK", 0), (b"HTTP/1.9 200 OK", 200, b"OK", 1), (b"HTTP/1.1 204", 204, b"", 1),
+    (b"HTTP/1.1 200 OK", 200, b"OK", 1), (b"HTTP/1.0 200 OK", 200, b"OK", 0), (b"HTTP/1.9 200 OK", 200, b"OK", 1),
+    (b"HTTP/1.1 204", 204, b"", 1),
     (b"HTTP/1.1 204 ", 204, b"", 1), (b"HTTP/1.1  404  Not  Found ", 404, b"Not  Found", 1), (b"HTTP/1.1\t500\tx", 500, b"x", 1),
     (b"HTTP/1.1 100 Continue", 100, b"Continue", 1), (b"HTTP/1.1 999 \xe4\tb", 999, b"\xe4\tb", 1),
 ])
@@ -53,7 +54,8 @@ def test_other_status_lines(line):
 
 
 @pytest.mark.parametrize("fields", [
-    b"X : y\r\n", b": y\r\n", b"X\r\n", b" X: y\r\n", b"X: a\x00b\r\n", b"X: a\rb\r\n", b"X\x80: y\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n",
+    b"X : y\r\n", b": y\r\n", b"X\r\n", b" X: y\r\n", b"X: a\x00b\r\n", b"X: a\rb\r\n", b"X\x80: y\r\n",
+    b"Content-Length: 5\r\nContent-Length: 6\r\n",
     b"Content-Length: x\r\n", b"Content-Length: \r\n", b"Content-Length: 9223372036854775808\r\n", b"Content-Length: 5\r\n 6\r\n",
     b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: chunked, chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n",
     b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding: \r\n", b"Transfer-Encoding:\r\n chunked\r\n", b"Content-Length : 5\r\n",
@@ -80,7 +82,9 @@ def test_limits():
     assert head_doors.response(data[:-1], head_bytes=len(data)) is None
 
 
-@pytest.mark.parametrize("value", [b"NTLM", b"Negotiate", b"negotiate abc==", b"Basic realm=\"x\", NTLM", b"Basic\r\nWWW-Authenticate: NTLM"])
+@pytest.mark.parametrize("value", [
+    b"NTLM", b"Negotiate", b"negotiate abc==", b"Basic realm=\"x\", NTLM", b"Basic\r\nWWW-Authenticate: NTLM",
+])
 def test_schemes_that_bind_a_connection_to_its_client(value):
     assert "private_auth" in read_response(head(b"HTTP/1.1 401 No", b"WWW-Authenticate: " + value + b"\r\n"))["flags"]
 

@@ -3,9 +3,9 @@
 import ssl
 
 import pytest
-from tests.doors import hello_doors
 
 from edged._fast.parse.hello import HelloError, read_hello
+from tests.doors import hello_doors
 
 
 def vector(data, length_bytes):
@@ -102,7 +102,8 @@ def test_no_extensions_at_all():
 
 
 def test_grease_and_unknown_extensions_are_skipped():
-    facts = good(extension(0x0A0A, b""), names((0, b"a.example")), extension(0xFAFA, b"\0"), versions(0x7A7A, 0x0304), protocols(b"\x6a\x6a", b"h2"))
+    grease = extension(0x0A0A, b""), extension(0xFAFA, b"\0")
+    facts = good(grease[0], names((0, b"a.example")), grease[1], versions(0x7A7A, 0x0304), protocols(b"\x6a\x6a", b"h2"))
     assert facts == {"sni": b"a.example", "alpn": b"\x02jj\x02h2", "version": 0x0303, "tls13": True}
 
 
@@ -131,7 +132,8 @@ def test_offers():
 @pytest.mark.parametrize("extensions", [
     names((0, b"")), names((0, b"a"), (0, b"b")), names((0, b"a")) + names((0, b"a")), names(), names((0, b"a\0b")), names((0, b"a b")),
     names((0, b"\xc3\xa4")), names((0, b"x" * 256)), extension(0, b""), extension(0, b"\0"), extension(0, b"\0\x04\0\0\x01a" + b"x"),
-    extension(0, b"\0\x05\0\0\x01a"), extension(0, b"\0\x03\0\0\x01a"), protocols(), protocols(b""), protocols(b"h2") * 2, extension(16, b""),
+    extension(0, b"\0\x05\0\0\x01a"), extension(0, b"\0\x03\0\0\x01a"), protocols(), protocols(b""), protocols(b"h2") * 2,
+    extension(16, b""),
     extension(16, b"\0\x03\x03h2"), extension(16, b"\0\x03\x02h2x"), versions(), versions(0x0304) * 2, extension(43, b"\x03\x03\x04\x03"),
     extension(43, b"\x02\x03\x04\x03"), b"\0", b"\0\0\0", b"\0\x05\0\x01", extension(5, b"x") + b"\0",
 ])
@@ -140,7 +142,8 @@ def test_malformed_extensions(extensions):
 
 
 @pytest.mark.parametrize("how", [
-    {"session": bytes(33)}, {"suites": b""}, {"suites": b"\x13"}, {"suites": b"\x13\x01\x13"}, {"methods": b""}, {"version": 0x0200}, {"version": 0x0400},
+    {"session": bytes(33)}, {"suites": b""}, {"suites": b"\x13"}, {"suites": b"\x13\x01\x13"}, {"methods": b""}, {"version": 0x0200},
+    {"version": 0x0400},
     {"tail": b"\0"}, {"tail": b"\0\x01"}, {"tail": b"\0\0x"}, {"tail": b"\0\x01xy"},
 ])
 def test_malformed_messages(how):
@@ -156,10 +159,13 @@ def test_every_truncated_message_is_malformed():
 
 
 @pytest.mark.parametrize(("data", "why"), [
-    (b"GET / HTTP/1.1\r\n", "not_tls"), (b"\x15\x03\x01\0\x02\x01\0", "not_tls"), (b"\x16\x02", "not_tls"), (b"\0", "not_tls"), (b"\x80\x2e\x01", "sslv2"),
+    (b"GET / HTTP/1.1\r\n", "not_tls"), (b"\x15\x03\x01\0\x02\x01\0", "not_tls"), (b"\x16\x02", "not_tls"), (b"\0", "not_tls"),
+    (b"\x80\x2e\x01", "sslv2"),
     (b"\x80\x2e\x02", "not_tls"), (b"\x16\x03\x01\0\x05\x02", "malformed"), (b"\x16\x03\x01\0\0", "malformed"),
-    (b"\x16\x03\x01\x40\x01", "too_long"), (b"\x16\x03\x01\0\x04\x01\0\x3f\xfd", "too_long"), (b"\x16\x03\x01\0\x04\x01\xff\xff\xff", "too_long"),
-    (b"\x16\x03\x01\0\x01\x01\x15", "malformed"), (b"\x16\x03\x01\0\x01\x01\x16\x02", "malformed"), (b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\0", "malformed"),
+    (b"\x16\x03\x01\x40\x01", "too_long"), (b"\x16\x03\x01\0\x04\x01\0\x3f\xfd", "too_long"),
+    (b"\x16\x03\x01\0\x04\x01\xff\xff\xff", "too_long"),
+    (b"\x16\x03\x01\0\x01\x01\x15", "malformed"), (b"\x16\x03\x01\0\x01\x01\x16\x02", "malformed"),
+    (b"\x16\x03\x01\0\x01\x01\x16\x03\x01\0\0", "malformed"),
 ])
 def test_what_is_no_hello_is_told_early(data, why):
     assert ask(data) == why

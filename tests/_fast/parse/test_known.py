@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.doors import head_doors
 
 from edged._fast.parse import head
+from tests.doors import head_doors
 
 PXD = (Path(__file__).parents[3] / "edged/_fast/parse/head.pxd").read_text()
 WORDS = re.findall(r"^    KNOWN_(\w+)", PXD, re.M)

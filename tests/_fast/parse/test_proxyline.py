@@ -3,9 +3,9 @@
 import socket
 
 import pytest
-from tests.doors import proxyline_doors
 
 from edged._fast.parse.proxyline import ProxyError, read_proxyline
+from tests.doors import proxyline_doors
 
 SIGNATURE = bytes.fromhex("0D0A0D0A000D0A515549540A")
 V4 = bytes.fromhex("C0000207 C6336409 C822 01BB")
@@ -45,13 +45,15 @@ def ask(data, **how):
 
 EXAMPLE_V1 = b"PROXY TCP4 192.0.2.7 198.51.100.9 51234 443\r\n"
 ALL_GOOD = [
-    EXAMPLE_V1, b"PROXY TCP6 2001:db8::7 2001:DB8::9 51234 443\r\n", b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff:f...f:ffff whatever 65536 x\r\n",
+    EXAMPLE_V1, b"PROXY TCP6 2001:db8::7 2001:DB8::9 51234 443\r\n", b"PROXY UNKNOWN\r\n",
+    b"PROXY UNKNOWN ffff:f...f:ffff whatever 65536 x\r\n",
     v2(), v2(b"", 0x20, 0), v2(V6, family=0x21), v2(V4 + tlv(2, b"example.org")), v2(b"anything", 0x20, 0xFF), v2(b"", 0x21, 0),
 ]
 
 
 def test_the_examples():
-    expected = {"version": 1, "local": False, "size": 45, "source": CLIENT, "target": EDGE, "authority": b"", "alpn": b"", "unique_id": b"", "ssl": b""}
+    expected = {"version": 1, "local": False, "size": 45, "source": CLIENT, "target": EDGE}
+    expected |= dict.fromkeys(("authority", "alpn", "unique_id", "ssl"), b"")
     assert ask(EXAMPLE_V1) == expected
     assert ask(v2()) == expected | {"version": 2, "size": 28}
     assert ask(v2(b"", 0x20, 0)) == expected | {"version": 2, "size": 16, "local": True, "source": None, "target": None}
@@ -67,7 +69,8 @@ def test_a_header_cut_anywhere_asks_for_more_and_what_follows_is_left(data):
 
 
 @pytest.mark.parametrize(("address", "packed"), [
-    ("::", "::"), ("::1", "::1"), ("1::", "1::"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"), ("ABCD::ef01", "abcd::ef01"), ("::ffff:1.2.3.4", "::ffff:102:304"),
+    ("::", "::"), ("::1", "::1"), ("1::", "1::"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"), ("ABCD::ef01", "abcd::ef01"),
+    ("::ffff:1.2.3.4", "::ffff:102:304"),
     ("0001:0002:0003:0004:0005:0006:0007:0008", "1:2:3:4:5:6:7:8"), ("1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"),
 ])
 def test_addresses_of_version_6(address, packed):
@@ -77,25 +80,38 @@ def test_addresses_of_version_6(address, packed):
 
 
 @pytest.mark.parametrize("line", [
-    "PROXY  TCP4 1.2.3.4 5.6.7.8 1 2", "PROXY\tTCP4 1.2.3.4 5.6.7.8 1 2", "PROXY TCP4  1.2.3.4 5.6.7.8 1 2", "PROXY TCP4 1.2.3.4  5.6.7.8 1 2",
-    "PROXY TCP4 1.2.3.4 5.6.7.8  1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 1  2", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2 ", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2 3",
-    "PROXY TCP4 1.2.3.4 5.6.7.8 1", "PROXY TCP4 1.2.3.4 5.6.7.8", "PROXY TCP4", "PROXY TCP", "PROXY", "PROXY ", "PROXY TCP5 1.2.3.4 5.6.7.8 1 2",
+    "PROXY  TCP4 1.2.3.4 5.6.7.8 1 2", "PROXY\tTCP4 1.2.3.4 5.6.7.8 1 2", "PROXY TCP4  1.2.3.4 5.6.7.8 1 2",
+    "PROXY TCP4 1.2.3.4  5.6.7.8 1 2",
+    "PROXY TCP4 1.2.3.4 5.6.7.8  1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 1  2", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2 ",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 1 2 3",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 1", "PROXY TCP4 1.2.3.4 5.6.7.8", "PROXY TCP4", "PROXY TCP", "PROXY", "PROXY ",
+    "PROXY TCP5 1.2.3.4 5.6.7.8 1 2",
     "PROXY UDP4 1.2.3.4 5.6.7.8 1 2", "PROXY tcp4 1.2.3.4 5.6.7.8 1 2", "PROXY TCP 1.2.3.4 5.6.7.8 1 2", "PROXY TCP44 1.2.3.4 5.6.7.8 1 2",
-    "PROXY TCP4 1.2.3 5.6.7.8 1 2", "PROXY TCP4 1.2.3.4.5 5.6.7.8 1 2", "PROXY TCP4 1.2.3.256 5.6.7.8 1 2", "PROXY TCP4 1.2.3.04 5.6.7.8 1 2",
-    "PROXY TCP4 01.2.3.4 5.6.7.8 1 2", "PROXY TCP4 1.2.3.+4 5.6.7.8 1 2", "PROXY TCP4 1.2.3. 5.6.7.8 1 2", "PROXY TCP4 0x1.2.3.4 5.6.7.8 1 2",
-    "PROXY TCP4 16909060 5.6.7.8 1 2", "PROXY TCP4 ::1 ::1 1 2", "PROXY TCP4 1.2.3.4 ::1 1 2", "PROXY TCP6 1.2.3.4 ::1 1 2", "PROXY TCP6 ::1::2 ::1 1 2",
+    "PROXY TCP4 1.2.3 5.6.7.8 1 2", "PROXY TCP4 1.2.3.4.5 5.6.7.8 1 2", "PROXY TCP4 1.2.3.256 5.6.7.8 1 2",
+    "PROXY TCP4 1.2.3.04 5.6.7.8 1 2",
+    "PROXY TCP4 01.2.3.4 5.6.7.8 1 2", "PROXY TCP4 1.2.3.+4 5.6.7.8 1 2", "PROXY TCP4 1.2.3. 5.6.7.8 1 2",
+    "PROXY TCP4 0x1.2.3.4 5.6.7.8 1 2",
+    "PROXY TCP4 16909060 5.6.7.8 1 2", "PROXY TCP4 ::1 ::1 1 2", "PROXY TCP4 1.2.3.4 ::1 1 2", "PROXY TCP6 1.2.3.4 ::1 1 2",
+    "PROXY TCP6 ::1::2 ::1 1 2",
     "PROXY TCP6 1:2:3:4:5:6:7 ::1 1 2", "PROXY TCP6 1:2:3:4:5:6:7:8:9 ::1 1 2", "PROXY TCP6 12345::1 ::1 1 2", "PROXY TCP6 g::1 ::1 1 2",
-    "PROXY TCP6 [::1] ::1 1 2", "PROXY TCP6 fe80::1%eth0 ::1 1 2", "PROXY TCP6 ::1.2.3.04 ::1 1 2", "PROXY TCP6 : ::1 1 2", "PROXY TCP6  ::1 1 2",
-    "PROXY TCP6 " + "0" * 46 + " ::1 1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 01 2", "PROXY TCP4 1.2.3.4 5.6.7.8 00 2", "PROXY TCP4 1.2.3.4 5.6.7.8 1 65536",
-    "PROXY TCP4 1.2.3.4 5.6.7.8 -1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 +1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 1 99999999999", "PROXY TCP4 1.2.3.4 5.6.7.8  2",
-    "PROXY TCP4 1.2.3.4 5.6.7.8 1 ", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n", "PROXY UNKNOWN\r", "PROXY UNKNOWN a\rb",
-    "PROXY UNKNOWN\n", "PROXY UNKNOWN a\nb", "PROXY UNKNOWNX", "PROXY UNKNOW", "PROXY unknown", "PROXYX", "PROXY TCP4\0 1.2.3.4 5.6.7.8 1 2",
+    "PROXY TCP6 [::1] ::1 1 2", "PROXY TCP6 fe80::1%eth0 ::1 1 2", "PROXY TCP6 ::1.2.3.04 ::1 1 2", "PROXY TCP6 : ::1 1 2",
+    "PROXY TCP6  ::1 1 2",
+    "PROXY TCP6 " + "0" * 46 + " ::1 1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 01 2", "PROXY TCP4 1.2.3.4 5.6.7.8 00 2",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 1 65536",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 -1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 +1 2", "PROXY TCP4 1.2.3.4 5.6.7.8 1 99999999999",
+    "PROXY TCP4 1.2.3.4 5.6.7.8  2",
+    "PROXY TCP4 1.2.3.4 5.6.7.8 1 ", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r", "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n", "PROXY UNKNOWN\r",
+    "PROXY UNKNOWN a\rb",
+    "PROXY UNKNOWN\n", "PROXY UNKNOWN a\nb", "PROXY UNKNOWNX", "PROXY UNKNOW", "PROXY unknown", "PROXYX",
+    "PROXY TCP4\0 1.2.3.4 5.6.7.8 1 2",
 ])
 def test_other_lines_are_bad_headers(line):
     assert ask(line.encode() + b"\r\n") == "bad_header"
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1", b"P ", b"PROXy", b"PQ", b"proxy", b"\x16", b"\n", b"\r\r", b"\r\n\r\n\0\r\nQUIX", b" PROXY", b"PROX "])
+@pytest.mark.parametrize("data", [
+    b"GET / HTTP/1.1", b"P ", b"PROXy", b"PQ", b"proxy", b"\x16", b"\n", b"\r\r", b"\r\n\r\n\0\r\nQUIX", b" PROXY", b"PROX ",
+])
 def test_what_is_neither_form_is_told_with_the_first_wrong_byte(data):
     assert ask(data) == "not_proxy"
     for cut in range(len(data)):
@@ -104,7 +120,9 @@ def test_what_is_neither_form_is_told_with_the_first_wrong_byte(data):
         read_proxyline(data)
 
 
-@pytest.mark.parametrize("data", [b"PROXY X", b"PROXY TCX", b"PROXY TCP4 x", b"PROXY TCP4 1.2.3.4x", b"PROXY TCP4 1.2.3.4 5.6.7.8 9x", b"PROXY UNKNOWN\rx"])
+@pytest.mark.parametrize("data", [
+    b"PROXY X", b"PROXY TCX", b"PROXY TCP4 x", b"PROXY TCP4 1.2.3.4x", b"PROXY TCP4 1.2.3.4 5.6.7.8 9x", b"PROXY UNKNOWN\rx",
+])
 def test_a_wrong_byte_in_a_line_is_told_before_its_end(data):
     assert ask(data) == "bad_header"
     assert ask(data[:-1]) is None
@@ -121,10 +139,14 @@ def test_lines_have_a_limit():
 
 
 @pytest.mark.parametrize(("data", "reason"), [
-    (SIGNATURE + b"\x11", "bad_version"), (SIGNATURE + b"\x31", "bad_version"), (SIGNATURE + b"\x01", "bad_version"), (SIGNATURE + b"\xf1", "bad_version"),
-    (SIGNATURE + b"\x22", "bad_command"), (SIGNATURE + b"\x2f", "bad_command"), (SIGNATURE + b"\x21\x41", "bad_family"), (SIGNATURE + b"\x21\x13", "bad_family"),
-    (SIGNATURE + b"\x21\xff", "bad_family"), (v2(V4[:11]), "bad_header"), (v2(V6[:35], family=0x21), "bad_header"), (v2(bytes(215), family=0x31), "bad_header"),
-    (v2(V4[:11], family=0x12), "bad_header"), (v2(b"", length=4097), "too_long"), (v2(b"", 0x20, 0, length=4097), "too_long"), (v2(b"", length=65535), "too_long"),
+    (SIGNATURE + b"\x11", "bad_version"), (SIGNATURE + b"\x31", "bad_version"), (SIGNATURE + b"\x01", "bad_version"),
+    (SIGNATURE + b"\xf1", "bad_version"),
+    (SIGNATURE + b"\x22", "bad_command"), (SIGNATURE + b"\x2f", "bad_command"), (SIGNATURE + b"\x21\x41", "bad_family"),
+    (SIGNATURE + b"\x21\x13", "bad_family"),
+    (SIGNATURE + b"\x21\xff", "bad_family"), (v2(V4[:11]), "bad_header"), (v2(V6[:35], family=0x21), "bad_header"),
+    (v2(bytes(215), family=0x31), "bad_header"),
+    (v2(V4[:11], family=0x12), "bad_header"), (v2(b"", length=4097), "too_long"), (v2(b"", 0x20, 0, length=4097), "too_long"),
+    (v2(b"", length=65535), "too_long"),
     (v2(b"", length=3), "bad_header"),
 ])
 def test_version_2_is_judged_by_its_first_bytes(data, reason):
@@ -158,7 +180,8 @@ def test_version_6_in_version_2():
 
 def test_tlvs():
     ssl = b"\x07\0\0\0\0" + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"name")
-    facts = ask(v2(V4 + tlv(1, b"h2") + tlv(0xE0, b"custom") + tlv(4, bytes(9)) + tlv(5, b"x" * 128) + tlv(0x20, ssl) + tlv(0x30, b"ns") + tlv(2, b"y" * 255)))
+    ours = tlv(1, b"h2") + tlv(5, b"x" * 128) + tlv(0x20, ssl) + tlv(2, b"y" * 255)
+    facts = ask(v2(V4 + tlv(0xE0, b"custom") + tlv(4, bytes(9)) + ours + tlv(0x30, b"ns")))
     assert (facts["alpn"], facts["unique_id"], facts["ssl"], facts["authority"]) == (b"h2", b"x" * 128, ssl, b"y" * 255)
 
 
@@ -169,8 +192,10 @@ def test_of_several_tlvs_the_first_counts():
 
 
 @pytest.mark.parametrize("tlvs", [
-    b"\x02", b"\x02\0", b"\x02\0\x01", b"\x02\0\x05abcd", tlv(4, b"") + b"\0\0", tlv(2, b"x" * 256), tlv(5, b"x" * 129), tlv(0x20, b""), tlv(0x20, bytes(4)),
-    tlv(0x20, bytes(6)), tlv(0x20, bytes(5) + b"\x21\0\x02x"), tlv(0x20, bytes(5)) + tlv(0x20, bytes(6)), tlv(3, b""), tlv(3, bytes(3)), tlv(3, bytes(5)),
+    b"\x02", b"\x02\0", b"\x02\0\x01", b"\x02\0\x05abcd", tlv(4, b"") + b"\0\0", tlv(2, b"x" * 256), tlv(5, b"x" * 129), tlv(0x20, b""),
+    tlv(0x20, bytes(4)),
+    tlv(0x20, bytes(6)), tlv(0x20, bytes(5) + b"\x21\0\x02x"), tlv(0x20, bytes(5)) + tlv(0x20, bytes(6)), tlv(3, b""), tlv(3, bytes(3)),
+    tlv(3, bytes(5)),
     tlv(3, bytes(4)) + tlv(3, bytes(4)),
 ])
 def test_tlvs_that_do_not_hold_together(tlvs):
@@ -190,8 +215,10 @@ def test_the_checksum_covers_the_whole_header():
 
 @pytest.mark.parametrize(("source", "target", "line"), [
     (CLIENT, EDGE, EXAMPLE_V1), (CLIENT6, EDGE6, b"PROXY TCP6 2001:db8::7 2001:db8::9 51234 443\r\n"),
-    (CLIENT, EDGE6, b"PROXY TCP6 ::ffff:192.0.2.7 2001:db8::9 51234 443\r\n"), (CLIENT6, EDGE, b"PROXY TCP6 2001:db8::7 ::ffff:198.51.100.9 51234 443\r\n"),
-    ((bytes(4), 0), (b"\xff" * 4, 65535), b"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n"), (None, EDGE, b"PROXY UNKNOWN\r\n"), (CLIENT, None, b"PROXY UNKNOWN\r\n"),
+    (CLIENT, EDGE6, b"PROXY TCP6 ::ffff:192.0.2.7 2001:db8::9 51234 443\r\n"),
+    (CLIENT6, EDGE, b"PROXY TCP6 2001:db8::7 ::ffff:198.51.100.9 51234 443\r\n"),
+    ((bytes(4), 0), (b"\xff" * 4, 65535), b"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n"), (None, EDGE, b"PROXY UNKNOWN\r\n"),
+    (CLIENT, None, b"PROXY UNKNOWN\r\n"),
     ((bytes(4), 7), (bytes(4), 10), b"PROXY TCP4 0.0.0.0 0.0.0.0 7 10\r\n"),
 ])
 def test_version_1_is_written(source, target, line):
