@@ -7,9 +7,9 @@ from edged._fast.base.linux cimport (
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
 from edged._fast.run.core cimport CHANNEL_CLIENT
-from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_STILL, RelayMove, relay_drop_pipe, relay_fits, relay_splice
+from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_SHUT,
+    PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_SHUT,
     PORT_SHUT_ASKED, PORT_WRITABLE, Port,
 )
 
@@ -51,6 +51,7 @@ cdef void channel_attend(Core* core, Channel* c) noexcept nogil:
         return
     if not channel_watch(core, c):
         c.port.flags |= PORT_BROKEN
+        channel_again(core, c)
 
 
 cdef void channels_watch(Core* core) noexcept nogil:
@@ -148,7 +149,7 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     if buffer_n(&port.rx) == 0:
         buffer_drop(&port.rx, &core.s.blocks)
     if n == 0:
-        port.flags = (port.flags | PORT_EOF) & ~<uint32_t>PORT_READABLE
+        channel_ended(c)
         return True
     if edged_errno() == EAGAIN:
         port.flags &= ~<uint32_t>PORT_READABLE
@@ -157,6 +158,18 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
         return True
     port.flags |= PORT_BROKEN
     return True
+
+
+cdef void channel_ended(Channel* c) noexcept nogil:
+    c.port.flags = (c.port.flags | (PORT_BROKEN if c.port.flags & PORT_DEAF else PORT_EOF)) & ~<uint32_t>PORT_READABLE
+
+
+cdef void channel_write_failed(Channel* c) noexcept nogil:
+    """An endpoint that has had enough of a request may have answered it before it closed."""
+    if c.kind == CHANNEL_CLIENT or c.port.flags & PORT_EOF:
+        c.port.flags |= PORT_BROKEN
+    else:
+        c.port.flags |= PORT_DEAF | PORT_READABLE | PORT_HUNG_UP
 
 
 cdef bint shut_when_empty(Port* port, Channel* c) noexcept nogil:
@@ -174,7 +187,7 @@ cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
     move = relay_splice(core, source, c)
     if move == RELAY_AGAIN:
         channel_again(core, source)              # others want their share of this turn
-    return move != RELAY_STILL
+    return move == RELAY_MOVED
 
 
 cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
@@ -182,7 +195,7 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
     cdef Port* source = port.raw_from
     cdef uint32_t own, raw = 0, of_own
     cdef ssize_t n
-    if port.flags & (PORT_BROKEN | PORT_CONNECTING | PORT_SHUT):
+    if port.flags & (PORT_BROKEN | PORT_CONNECTING | PORT_SHUT | PORT_DEAF):
         return False
     own = buffer_n(&port.tx)
     if port.in_pipe == 0 and port.raw_left:
@@ -200,7 +213,7 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
             return False
         if edged_errno() == EINTR:
             return True
-        port.flags |= PORT_BROKEN
+        channel_write_failed(c)
         return True
     port.sent += <uint64_t>n
     if <uint32_t>n < own + raw:
@@ -218,7 +231,7 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
 
 cdef bint channel_quiet(Channel* c) noexcept nogil:
     cdef char byte
-    if c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED):
+    if c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED | PORT_DEAF):
         return False
     if buffer_n(&c.port.rx) or buffer_n(&c.port.tx) or c.port.in_pipe:
         return False

@@ -411,6 +411,8 @@ cdef class Engine:
             after = c.next
             if c.kind == CHANNEL_CLIENT and (<Front*>c.owner).state == FRONT_IDLE and (<Front*>c.owner).client.requests:
                 serve_client(core, self.ring, <Front*>c.owner)
+                if after != NULL and after.port.flags & PORT_GONE:
+                    after = core.all             # it went along: begin again with those that are left
             c = after
 
     cdef void close_all(self) noexcept nogil:

@@ -5,8 +5,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from edged._fast.base.linux cimport EAGAIN, EINTR, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, close, edged_errno, edged_splice, fcntl, pipe2
 from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop
+from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
+    PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
 
 cdef enum:
@@ -77,7 +78,7 @@ cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
         source.port.received += <uint64_t>n
         return n
     if n == 0:
-        source.port.flags = (source.port.flags | PORT_EOF) & ~<uint32_t>PORT_READABLE
+        channel_ended(source)
     elif edged_errno() == EAGAIN:
         source.port.flags &= ~<uint32_t>PORT_READABLE
     elif edged_errno() != EINTR:
@@ -101,7 +102,7 @@ cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
     if n < 0 and edged_errno() == EAGAIN:
         to.port.flags &= ~<uint32_t>PORT_WRITABLE
     elif n < 0 and edged_errno() != EINTR:
-        to.port.flags |= PORT_BROKEN
+        channel_write_failed(to)
         return -1
     return 0
 
@@ -132,6 +133,6 @@ cdef RelayMove relay_splice(Core* core, Channel* source, Channel* to) noexcept n
         relay_drop_pipe(core, to)
     if moved >= TURN_MOST:
         return RELAY_AGAIN
-    if moved or flags != source.port.flags or to.port.flags & PORT_BROKEN:
+    if moved or flags != source.port.flags or to.port.flags & (PORT_BROKEN | PORT_DEAF):
         return RELAY_MOVED
     return RELAY_STILL

@@ -53,10 +53,10 @@ cdef enum:
 
 # --- channels to endpoints -------------------------------------------------------------------------------------------
 
-cdef uint64_t address_hash(const Endpoint* e, View path) noexcept nogil:
-    """Where the endpoint is: the pool must never hand out a channel that leads elsewhere."""
+cdef uint64_t address_hash(const Endpoint* e, View path, uint8_t send_proxy) noexcept nogil:
+    """Where the endpoint is, and how it is spoken to: no exchange may get a channel that leads elsewhere."""
     cdef uint64_t words[4]
-    cdef uint64_t hash = e.family
+    cdef uint64_t hash = e.family | <uint64_t>send_proxy << 8
     cdef uint32_t i
     words[3] = 0
     memcpy(words, e.socket, sizeof(e.socket))
@@ -102,14 +102,14 @@ cdef Channel* connect_to(Core* core, Exchange* x, View path, uint64_t hash) noex
     return c
 
 
-cdef Channel* own_channel(Core* core, Exchange* x) noexcept nogil:
+cdef Channel* own_channel(Core* core, Exchange* x, uint64_t hash) noexcept nogil:
     """The channel that belongs to this client, if it leads to the endpoint that was chosen."""
     cdef Channel* c = <Channel*>x.client.own
     if c == NULL:
         return NULL
     x.client.own = NULL
     c.kept_by = NULL
-    if x.client.own_slot == x.endpoint.slot and channel_quiet(c) and not x.flags & X_FRESH:
+    if x.client.own_slot == x.endpoint.slot and c.address_hash == hash and channel_quiet(c) and not x.flags & X_FRESH:
         x.flags |= X_PRIVATE
         return c
     channel_close(core, c)
@@ -127,8 +127,8 @@ cdef void learn_local_address(Exchange* x) noexcept nogil:
 
 cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
     cdef View path = table_text(x.table, x.endpoint.path)
-    cdef uint64_t hash = address_hash(x.endpoint, path)
-    cdef Channel* c = own_channel(core, x)
+    cdef uint64_t hash = address_hash(x.endpoint, path, x.backend.send_proxy)
+    cdef Channel* c = own_channel(core, x, hash)
     if x.backend.send_proxy:
         learn_local_address(x)
     if c == NULL and exchange_may_reuse(&core.s, x):
@@ -158,6 +158,7 @@ cdef void let_go(Core* core, Exchange* x, bint keep) noexcept nogil:
     c.port.raw_from = NULL
     buffer_drop(&c.port.rx, &core.s.blocks)
     if x.flags & X_PRIVATE or core.s.reuse == REUSE_NEVER:
+        check(x.client.own == NULL)
         c.kept_by = x.client
         x.client.own = &c.port
         x.client.own_slot = c.slot

@@ -12,7 +12,7 @@ from edged._fast.route.edit cimport (
 from edged._fast.route.table cimport table_text
 from edged._fast.talk.ending cimport end_refuse, take_head
 from edged._fast.talk.exchange cimport (
-    PHASE_ANSWER, PHASE_TUNNEL, X_ANSWER_BEGUN, X_BACK_STAYS, X_BY_COOKIE, X_CLIENT_STAYS, X_HEAD, X_PRIVATE, X_TUNNEL,
+    PHASE_ANSWER, PHASE_TUNNEL, X_ANSWER_BEGUN, X_AWAITS_100, X_BACK_STAYS, X_BY_COOKIE, X_CLIENT_STAYS, X_HEAD, X_PRIVATE, X_TUNNEL,
     X_UPGRADE,
 )
 from edged._fast.talk.flow cimport FLOW_CHUNKED, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open
@@ -32,6 +32,11 @@ cdef bint hand_on(Shared* s, Exchange* x, uint32_t flags, View cookie) noexcept 
     n = edit_response(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), s.answer, x.table, x.recipe, cookie, flags)
     x.front.tx.tail += <uint32_t>n
     return n > 0
+
+
+cdef uint32_t does_not_fit(Shared* s, Exchange* x) noexcept nogil:
+    """Where interim answers are still on their way, this head is read again when they are out."""
+    return WANT_NOTHING if buffer_n(&x.front.tx) else refuse_answer(s, x, b"the answer's head does not fit")
 
 
 cdef void open_body(Exchange* x, const Head* head) noexcept nogil:
@@ -70,9 +75,7 @@ cdef uint32_t final(Shared* s, Exchange* x) noexcept nogil:
         cookie = table_text(x.table, x.endpoint.cookie)
         x.cookie_out = c"I"
     if not hand_on(s, x, flags, cookie):
-        if buffer_n(&x.front.tx):
-            return WANT_NOTHING                  # interim answers are still on their way: read this head again
-        return refuse_answer(s, x, b"the answer's head does not fit")
+        return does_not_fit(s, x)
     buffer_take(&x.back.rx, head.size)
     take_head(x)
     answered = head.status // 100
@@ -88,8 +91,10 @@ cdef uint32_t switch_protocols(Shared* s, Exchange* x) noexcept nogil:
     """101: from here on the two ports are a tunnel."""
     if not x.flags & X_UPGRADE:
         return refuse_answer(s, x, b"it switched protocols without being asked")
+    if not x.asking.done:
+        return refuse_answer(s, x, b"it switched protocols before it had the whole request")
     if not hand_on(s, x, EDIT_SWITCH | EDIT_NO_FRAMING, view(NULL, 0)):
-        return refuse_answer(s, x, b"the answer's head does not fit")
+        return does_not_fit(s, x)
     buffer_take(&x.back.rx, s.answer.size)
     take_head(x)
     x.flags &= ~<uint32_t>(X_CLIENT_STAYS | X_BACK_STAYS)
@@ -124,7 +129,8 @@ cdef uint32_t answer_head(Shared* s, Exchange* x) noexcept nogil:
             return switch_protocols(s, x)
         # An interim answer: passed to HTTP/1.1 clients only (http-edge-behaviour.md 18.3).
         if x.minor >= 1 and not hand_on(s, x, EDIT_NO_FRAMING, view(NULL, 0)):
-            return WANT_NOTHING if buffer_n(&x.front.tx) else refuse_answer(s, x, b"the answer's head does not fit")
+            return does_not_fit(s, x)
+        x.flags &= ~<uint32_t>X_AWAITS_100
         buffer_take(&x.back.rx, s.answer.size)
         if buffer_n(&x.back.rx) == 0:
             x.back.flags |= PORT_READ

@@ -26,7 +26,7 @@ cdef enum:                       # Exchange.flags
     X_COUNTED = 128              # stands in the `served` cells
     X_TCP = 256
     X_REPLAYED = 512
-    X_LAST_TIMED_OUT = 1024      # the last dial ended by its timeout
+    X_HEARD = 1024               # the endpoint has sent something
     X_IDEMPOTENT = 2048
     X_ANSWER_BEGUN = 4096        # bytes of a final answer have been handed to the client's port
     X_SILENT = 8192              # no access line
@@ -37,6 +37,7 @@ cdef enum:                       # Exchange.flags
     X_QUEUED = 262144            # linked in a queue of the engine
     X_TUNNEL = 524288            # counted in the tally's tunnels
     X_DETACHED = 1048576         # has a copy of what it needs instead of a table
+    X_AWAITS_100 = 2097152       # the client may wait for a 100 before it sends its body
 
 cdef struct Exchange:
     Deadline deadline
@@ -64,6 +65,7 @@ cdef struct Exchange:
     uint64_t moved_mark          # sum of the ports' counters at moved_ms
     uint64_t sent_before         # front.sent when it began
     uint64_t received_before
+    uint64_t received_head       # front.received where the head ends
     char* line                   # copies of method, target and host, for the access line
     View method
     View target

@@ -8,29 +8,29 @@ from edged._fast.base.view cimport View, check, likely, unlikely, view
 from edged._fast.memory.buffer cimport (
     buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take,
 )
-from edged._fast.memory.arena cimport STANDING_UP
+from edged._fast.memory.arena cimport STANDING_DRAINING, STANDING_UP
 from edged._fast.parse.head cimport (
-    HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_UPGRADE, Head, VERB_CONNECT, VERB_DELETE, VERB_GET, VERB_HEAD,
-    VERB_OPTIONS, VERB_PUT, VERB_TRACE, head_request,
+    HEAD_CHUNKED, HEAD_CLOSE, HEAD_EXPECT_CONTINUE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_UPGRADE, Head, VERB_CONNECT, VERB_DELETE, VERB_GET,
+    VERB_HEAD, VERB_OPTIONS, VERB_PRI, VERB_PUT, VERB_TRACE, head_request,
 )
 from edged._fast.parse.proxyline cimport PROXY_LINE_MOST, proxyline_write
 from edged._fast.route.balance cimport Asked, Choice, balance_choose, balance_has_room
 from edged._fast.route.edit cimport EDIT_UPGRADE, edit_cookie, edit_request
-from edged._fast.route.reply cimport reply_redirect, reply_wants_json
+from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_KEEP_ALIVE, reply_redirect, reply_wants_json
 from edged._fast.route.table cimport (
-    BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_STATIC_RR, Found, RECIPE_PLAIN, table_backend, table_find,
-    table_of_listener, table_text,
+    BALANCE_HDR, BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, Found, RECIPE_PLAIN, table_backend, table_find, table_of_listener,
+    table_text,
 )
 from edged._fast.talk.address cimport address_text
 from edged._fast.talk.answer cimport answer_head
 from edged._fast.talk.detach cimport detach_free
 from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, leave_endpoint, take_head
 from edged._fast.talk.flow cimport (
-    FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
+    FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LARGE, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
 )
 from edged._fast.talk.wants cimport (
-    DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, RAW_ENDLESS,
-    REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_QUEUE,
+    DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
+    RAW_ENDLESS, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_QUEUE,
 )
 
 cdef enum:
@@ -78,6 +78,8 @@ cdef void exchange_close(Shared* s, Exchange* x) noexcept nogil:
         x.table.holders -= 1
     if x.flags & X_TUNNEL:
         s.tally.tunnels -= 1
+    if s.head_of == x:
+        s.head_of = NULL                         # another exchange may get the same memory
     x.front.raw_from = NULL
     x.front.raw_left = 0
     free(x.line)
@@ -114,6 +116,7 @@ cdef void hold_table(Shared* s, Exchange* x) noexcept nogil:
 cdef void note_request(Shared* s, Exchange* x, const Head* head) noexcept nogil:
     """What is known from the head alone."""
     x.head_size = head.size
+    x.received_head = x.received_before + head.size
     x.head_ms = s.now_ms
     x.verb = head.verb
     x.minor = head.minor
@@ -123,6 +126,10 @@ cdef void note_request(Shared* s, Exchange* x, const Head* head) noexcept nogil:
         x.flags |= X_IDEMPOTENT
     if head.flags & HEAD_UPGRADE:
         x.flags |= X_UPGRADE
+    if head.flags & HEAD_EXPECT_CONTINUE:
+        x.flags |= X_AWAITS_100
+    if reply_wants_json(head):
+        x.flags |= X_JSON
     if not head.flags & HEAD_CLOSE and (head.minor >= 1 or head.flags & HEAD_KEEP_ALIVE):
         x.flags |= X_CLIENT_STAYS
     if head.flags & HEAD_CHUNKED:
@@ -136,31 +143,26 @@ cdef void note_request(Shared* s, Exchange* x, const Head* head) noexcept nogil:
     remember_line(s, x, head)
 
 
-cdef uint32_t refuse(Shared* s, Exchange* x, uint16_t status, const char* detail, char cause, char state) noexcept nogil:
-    """end_refuse for a request whose head is still in Shared.head: only then is it known which form the client prefers."""
-    if s.head_of == x and reply_wants_json(s.head):
-        x.flags |= X_JSON
-    return end_refuse(s, x, status, detail, cause, state)
-
-
 cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
     """302 to https (openshift-routes.md 6.4); an absolute-form target is given by its path and query (19.4)."""
     cdef Head* head = s.head
     cdef View target = head.target
     cdef uint32_t flags = 0
     cdef size_t n
+    if head.authority.n == 0:
+        return end_refuse(s, x, 400, b"no host that the redirect could name", c"P", c"R")
     if head.path.n:
         target = view(head.path.at, <size_t>(head.target.at + head.target.n - head.path.at))
     if not buffer_hold(&x.front.tx, &s.blocks):
         return end_cut(s, x, c"R", c"R")
-    if not x.flags & X_CLIENT_STAYS or not x.asking.done:
-        flags = 1                                # REPLY_CLOSE
+    if not x.flags & X_CLIENT_STAYS or not x.asking.done or s.draining:
+        flags = REPLY_CLOSE
         x.flags &= ~<uint32_t>X_CLIENT_STAYS
     elif x.minor == 0:
-        flags = 8                                # REPLY_KEEP_ALIVE
+        flags = REPLY_KEEP_ALIVE
     n = reply_redirect(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), head.authority, target, flags)
     if n == 0:
-        return refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
+        return end_refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
     x.front.tx.tail += <uint32_t>n
     x.status = 302
     s.tally.answered_here += 1
@@ -176,23 +178,25 @@ cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil:
     cdef uint64_t most
     s.head_of = x
     note_request(s, x, head)
+    if head.verb == VERB_PRI:
+        return end_refuse(s, x, 505, b"HTTP/2 is not spoken here", c"P", c"R")
     if head.verb == VERB_CONNECT or head.verb == VERB_TRACE:
-        return refuse(s, x, 405, b"this method is not forwarded", c"P", c"R")
+        return end_refuse(s, x, 405, b"this method is not forwarded", c"P", c"R")
     if s.table == NULL:
-        return refuse(s, x, 503, b"no routes yet", c"S", c"C")
+        return end_refuse(s, x, 503, b"no routes yet", c"S", c"C")
     hold_table(s, x)
     found = table_find(x.table, head.authority, head.path, RECIPE_PLAIN)
     if unlikely(found.redirect):
         return redirect(s, x)
     if unlikely(found.recipe == NULL):
-        return refuse(s, x, 404 if s.no_route_status else 503, b"no route", c"S", c"C")
+        return end_refuse(s, x, 404 if s.no_route_status else 503, b"no route", c"S", c"C")
     x.recipe = found.recipe
     x.backend = table_backend(x.table, x.recipe)
     s.bench.cells[x.backend.slot].served += 1
     most = x.recipe.max_body_bytes if x.recipe.max_body_bytes else s.max_body_bytes
     if unlikely(most) and not x.asking.done:
         if x.asking.kind == FLOW_LENGTH and x.asking.left > most:
-            return refuse(s, x, 413, b"the body is too large", c"P", c"R")
+            return end_refuse(s, x, 413, b"the body is too large", c"P", c"R")
         x.asking.most = most
     return choose(s, x)
 
@@ -230,6 +234,7 @@ cdef uint32_t choose(Shared* s, Exchange* x, const Endpoint* avoid=NULL) noexcep
     """An endpoint, a place in a queue, or 503."""
     cdef Asked asked
     cdef Choice choice
+    cdef bint newcomer = x.phase != PHASE_QUEUE
     asked.head = NULL
     asked.cookie = view(NULL, 0)
     asked.source = x.client.peer
@@ -245,12 +250,14 @@ cdef uint32_t choose(Shared* s, Exchange* x, const Endpoint* avoid=NULL) noexcep
         x.cookie_in = c"V"
     else:
         x.flags &= ~<uint32_t>X_BY_COOKIE
+        if choice.cookie_down or x.cookie_in == c"V":
+            x.cookie_in = c"D"
+    if choice.endpoint == NULL and not choice.full:
+        return end_refuse(s, x, 503, b"no endpoint is available", c"S", c"C")
+    if newcomer and not choice.by_cookie and x.backend.limited and s.bench.cells[x.backend.slot].queued > 0:
+        return wait_in_queue(s, x, choice.bound)     # a place that became free belongs to those who wait already
     if choice.endpoint == NULL:
-        if not choice.full:
-            return refuse(s, x, 503, b"no endpoint is available", c"S", c"C")
-        if x.phase != PHASE_QUEUE:
-            return wait_in_queue(s, x, choice.bound)
-        return WANT_NOTHING
+        return wait_in_queue(s, x, choice.bound) if newcomer else WANT_NOTHING
     return place(s, x, choice.endpoint)
 
 
@@ -266,9 +273,8 @@ cdef uint32_t place(Shared* s, Exchange* x, const Endpoint* endpoint) noexcept n
 
 cdef uint32_t wait_in_queue(Shared* s, Exchange* x, const Endpoint* bound) noexcept nogil:
     cdef int32_t wait = x.backend.queue_ms if x.backend.queue_ms >= 0 else s.times.queue_ms
-    if bound != NULL and x.backend.maxqueue and s.bench.cells[bound.slot].queued >= x.backend.maxqueue:
-        return refuse(s, x, 503, b"too many wait for this endpoint", c"S", c"Q")
     x.bound = bound
+    x.endpoint = bound
     x.phase = PHASE_QUEUE
     x.ahead_backend = <uint32_t>s.bench.cells[x.backend.slot].queued
     if bound != NULL:
@@ -279,10 +285,13 @@ cdef uint32_t wait_in_queue(Shared* s, Exchange* x, const Endpoint* bound) noexc
 
 cdef uint32_t exchange_place(Shared* s, Exchange* x) noexcept nogil:
     cdef const Endpoint* bound = x.bound
+    cdef uint8_t standing
     check(x.phase == PHASE_QUEUE)
-    # Others wait behind it for the same endpoint, so `choose` would call that one full.
-    if bound != NULL and s.bench.standings[bound.slot].standing == STANDING_UP and balance_has_room(&s.bench, bound):
-        return place(s, x, bound)
+    if bound != NULL:
+        # Those who wait for it are counted, so `choose` would call it full.
+        standing = s.bench.standings[bound.slot].standing
+        if standing == STANDING_UP or (standing == STANDING_DRAINING and x.flags & X_BY_COOKIE):
+            return place(s, x, bound) if balance_has_room(&s.bench, bound) else WANT_NOTHING
     return choose(s, x)
 
 
@@ -348,31 +357,38 @@ cdef uint32_t exchange_connected(Shared* s, Exchange* x) noexcept nogil:
     return exchange_step(s, x)
 
 
-cdef bint moves_on(const Exchange* x) noexcept nogil:
+cdef bint moves_on(const Shared* s, const Exchange* x) noexcept nogil:
     """option redispatch (http-edge-behaviour.md 6): does this retry go to another endpoint?"""
     cdef const Backend* backend = x.backend
-    if backend.n_active > 1 and not x.flags & X_BY_COOKIE and backend.algorithm in (
-            BALANCE_ROUNDROBIN, BALANCE_STATIC_RR, BALANCE_LEASTCONN, BALANCE_RANDOM):
+    if backend.redispatch == 0:
+        return False
+    if s.bench.standings[x.endpoint.slot].standing != STANDING_UP:
+        return True
+    if backend.n_active > 1 and not x.flags & X_BY_COOKIE and backend.algorithm not in (
+            BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, BALANCE_HDR):
         return True
     if backend.redispatch < 0:
         return x.retries == backend.retries
-    return backend.redispatch > 0 and x.retries % backend.redispatch == 0
+    return x.retries % backend.redispatch == 0
 
 
 cdef uint32_t exchange_dial_failed(Shared* s, Exchange* x, bint timed_out) noexcept nogil:
     cdef const Endpoint* failed = x.endpoint
     cdef int32_t pause = x.backend.connect_ms if x.backend.connect_ms >= 0 else s.times.connect_ms
+    cdef uint32_t wants
     x.back = NULL
     s.bench.cells[failed.slot].connect_errors += 1
     if x.retries >= x.backend.retries:
         return end_refuse(s, x, 503, b"the endpoint cannot be reached", c"s" if timed_out else c"S", c"C")
     x.retries += 1
-    if moves_on(x):
+    if moves_on(s, x):
         leave_endpoint(s, x)
-        s.bench.cells[failed.slot].redispatches += 1
-        x.flags |= X_REDISPATCHED
-        return choose(s, x, failed)
-    s.bench.cells[failed.slot].retries += 1
+        wants = choose(s, x, failed)
+        if wants != WANT_DIAL or x.endpoint != failed:
+            s.bench.cells[failed.slot].redispatches += 1
+            x.flags |= X_REDISPATCHED
+            return wants
+    s.bench.cells[failed.slot].retries += 1      # there is no other one
     if timed_out:
         return WANT_DIAL                         # a timeout has been pause enough
     x.phase = PHASE_PAUSE
@@ -389,7 +405,7 @@ cdef inline int64_t deadline(const Shared* s, int32_t own_ms, int32_t default_ms
 
 cdef uint32_t back_failed(Shared* s, Exchange* x) noexcept nogil:
     """The endpoint closed or reset before a complete head of an answer."""
-    cdef bint nothing_came = buffer_n(&x.back.rx) == 0 and not x.flags & X_ANSWER_BEGUN
+    cdef bint nothing_came = not x.flags & X_HEARD
     if x.back.flags & PORT_REUSED and nothing_came:
         if x.flags & X_IDEMPOTENT and x.head_size and not x.flags & X_REPLAYED:
             x.flags |= X_REPLAYED | X_FRESH
@@ -407,14 +423,25 @@ cdef uint32_t back_failed(Shared* s, Exchange* x) noexcept nogil:
 cdef uint32_t step_asking(Shared* s, Exchange* x) noexcept nogil:
     """The request's body on its way to the endpoint."""
     cdef int state = flow_step(&x.asking, x.front, x.back, &s.blocks)
+    if state == FLOW_LARGE:
+        return end_refuse(s, x, 413, b"the body is too large", c"P", c"R")
     if state == FLOW_BAD:
-        if x.asking.most and x.asking.total > x.asking.most:
-            return end_refuse(s, x, 413, b"the body is too large", c"P", c"R")
         return end_refuse(s, x, 400, b"the body's framing is broken", c"P", c"R")
     if state == FLOW_CUT:
         s.bench.cells[x.endpoint.slot].client_aborts += 1
-        return end_refuse(s, x, 400, b"the body is incomplete", c"C", c"D" if x.flags & X_ANSWER_BEGUN else c"H")
+        if x.flags & X_ANSWER_BEGUN:
+            give_up_asking(x)
+        else:
+            return end_refuse(s, x, 400, b"the body is incomplete", c"C", c"H")
     return WANT_NOTHING
+
+
+cdef void give_up_asking(Exchange* x) noexcept nogil:
+    """The client stopped in the middle of its body, but what the endpoint answers meanwhile is still of use to it."""
+    x.back.raw_left = 0
+    x.back.flags |= PORT_SHUT_ASKED
+    x.asking.done = True
+    x.flags &= ~<uint32_t>(X_CLIENT_STAYS | X_BACK_STAYS)
 
 
 cdef uint32_t step_ask(Shared* s, Exchange* x) noexcept nogil:
@@ -428,16 +455,32 @@ cdef uint32_t step_ask(Shared* s, Exchange* x) noexcept nogil:
         x.moved_ms = s.now_ms
         if not x.back.flags & PORT_REUSED:
             take_head(x)                         # a fresh connection that has it all: no reason to repeat it any more
-    if s.abort_on_close and x.front.flags & PORT_EOF and x.asking.done:
+    if s.abort_on_close and x.asking.done and client_left(x):
+        s.bench.cells[x.endpoint.slot].client_aborts += 1
         return end_refuse(s, x, 400, b"the client left", c"C", c"H")
-    x.back.flags |= PORT_READ
     if buffer_n(&x.back.rx):
+        x.flags |= X_HEARD
         wants = answer_head(s, x)
         if wants or x.phase != PHASE_ASK:
             return wants
-    if x.back.flags & (PORT_EOF | PORT_BROKEN):
+    else:
+        x.back.flags |= PORT_READ
+    if x.back.flags & PORT_READ and x.back.flags & (PORT_EOF | PORT_BROKEN):
         return back_failed(s, x)
     return WANT_NOTHING
+
+
+cdef inline bint client_left(const Exchange* x) noexcept nogil:
+    """Nobody reads from it while its request is being served, so that the end of its direction may still wait behind the bytes."""
+    return x.front.flags & (PORT_EOF | PORT_HUNG_UP) != 0
+
+
+cdef uint32_t refuse_answer_begun(Shared* s, Exchange* x) noexcept nogil:
+    """The body was broken from its start: as nothing of the answer has gone out, the client can still be told."""
+    buffer_take(&x.front.tx, buffer_n(&x.front.tx))
+    x.flags &= ~<uint32_t>X_ANSWER_BEGUN
+    x.cookie_out = c"-"
+    return end_refuse(s, x, 502, b"the framing of the endpoint's answer is broken", c"P", c"H")
 
 
 cdef uint32_t step_answer(Shared* s, Exchange* x) noexcept nogil:
@@ -456,7 +499,11 @@ cdef uint32_t step_answer(Shared* s, Exchange* x) noexcept nogil:
         if buffer_n(&x.back.rx) or x.back.raw_left or buffer_n(&x.back.tx):
             x.flags &= ~<uint32_t>X_BACK_STAYS   # bytes that nobody announced must never reach another client
         return end_done(s, x)
+    if state == FLOW_CUT and buffer_n(&x.front.tx):
+        return WANT_NOTHING                      # what came before is the client's
     s.bench.cells[x.endpoint.slot].response_errors += 1
+    if state == FLOW_BAD and x.front.sent == x.sent_before:
+        return refuse_answer_begun(s, x)
     return end_cut(s, x, c"S", c"D")
 
 
@@ -470,9 +517,7 @@ cdef uint32_t step_tunnel(Shared* s, Exchange* x) noexcept nogil:
     flow_step(&x.asking, x.front, x.back, &s.blocks)
     flow_step(&x.answering, x.back, x.front, &s.blocks)
     if x.back.flags & PORT_BROKEN:
-        if buffer_n(&x.front.tx) == 0 and (buffer_n(&x.back.rx) == 0 or x.front.flags & PORT_SHUT):
-            return end_cut(s, x, c"S", c"D")
-        return WANT_NOTHING
+        return end_cut(s, x, c"S", c"D") if x.answering.done and buffer_n(&x.front.tx) == 0 else WANT_NOTHING
     half_close(x.front, x.back, &x.asking)
     half_close(x.back, x.front, &x.answering)
     if x.asking.done and x.answering.done and x.front.flags & PORT_SHUT and x.back.flags & PORT_SHUT:
@@ -514,10 +559,14 @@ cdef void set_deadline(Shared* s, Exchange* x) noexcept nogil:
 
 
 cdef bint waits_for_client(const Exchange* x) noexcept nogil:
-    """To send its body, or to take the answer."""
-    if x.phase == PHASE_ASK:
-        return not x.asking.done and buffer_n(&x.back.tx) == 0 and buffer_n(&x.front.rx) == 0 and x.back.in_pipe == 0
-    return buffer_n(&x.front.tx) > 0 or x.front.in_pipe > 0 or (x.front.raw_left > 0 and buffer_n(&x.back.rx) > 0)
+    """To take (a part of) the answer, or to send its body."""
+    if buffer_n(&x.front.tx) > 0 or x.front.in_pipe > 0 or (x.front.raw_left > 0 and buffer_n(&x.back.rx) > 0):
+        return True
+    if x.asking.done or buffer_n(&x.back.tx) > 0 or x.back.in_pipe > 0 or not x.front.flags & PORT_READ:
+        return False
+    if x.asking.raw and buffer_n(&x.front.rx) > 0:
+        return False                             # the endpoint does not take it
+    return not x.flags & X_AWAITS_100 or x.front.received > x.received_head
 
 
 cdef uint32_t exchange_step(Shared* s, Exchange* x) noexcept nogil:
@@ -527,7 +576,7 @@ cdef uint32_t exchange_step(Shared* s, Exchange* x) noexcept nogil:
     if unlikely(x.front.flags & PORT_BROKEN):
         return client_broke(s, x)
     if x.phase < PHASE_ASK:
-        if s.abort_on_close and x.front.flags & PORT_EOF and not x.flags & X_TCP:
+        if s.abort_on_close and client_left(x) and not x.flags & X_TCP:
             return client_broke(s, x)
         return WANT_NOTHING
     x.front.flags &= ~<uint32_t>PORT_READ

@@ -12,6 +12,7 @@ cdef enum FlowKind:
     FLOW_TO_EOF = 3
 
 cdef enum FlowState:             # what flow_step answers
+    FLOW_LARGE = -3              # more payload than Flow.most
     FLOW_BAD = -2                # broken framing
     FLOW_CUT = -1                # the sender ended too early
     FLOW_GOING = 0
@@ -22,9 +23,10 @@ cdef struct Flow:
     uint8_t done
     uint8_t decode               # chunked in, bare bytes out
     uint8_t raw                  # a piece is on its way as raw bytes
+    uint8_t broken               # with `done`: the sender broke off, so nobody knows whether this was all
     uint64_t left                # FLOW_LENGTH: not yet handed over; FLOW_CHUNKED: of the raw piece
     uint64_t total               # payload bytes handed over
-    uint64_t most                # more payload than this is FLOW_BAD; 0: no limit
+    uint64_t most                # of payload; more is not handed over. 0: no limit
     Chunked chunk
 
 cdef void flow_open(Flow* flow, uint8_t kind, uint64_t length) noexcept nogil

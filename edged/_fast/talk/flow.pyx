@@ -74,7 +74,8 @@ cdef int step_to_eof(Flow* flow, Port* source, Port* to) noexcept nogil:
         to.raw_left = 0
         flow.raw = False
         flow.done = True
-        return FLOW_CUT if source.flags & PORT_BROKEN else FLOW_DONE
+        flow.broken = source.flags & PORT_BROKEN != 0
+        return FLOW_CUT if flow.broken else FLOW_DONE
     source.flags |= PORT_READ
     return FLOW_GOING
 
@@ -148,8 +149,6 @@ cdef int step_chunked(Flow* flow, Port* source, Port* to, Blocks* blocks) noexce
         if not end_raw_chunk(flow, to, blocks):
             return FLOW_GOING
     while True:
-        if flow.most and flow.total > flow.most:
-            return FLOW_BAD
         if flow.chunk.left > 0:
             state = pass_chunk(flow, source, to, blocks)
             if state != FLOW_DONE:
@@ -159,9 +158,11 @@ cdef int step_chunked(Flow* flow, Port* source, Port* to, Blocks* blocks) noexce
             source.flags |= PORT_READ
             return FLOW_CUT if ended(source) else FLOW_GOING
         before = flow.chunk
-        event = chunked_next(&flow.chunk, buffer_view(&source.rx), &used, TRAILERS_MOST)
+        event = chunked_next(&flow.chunk, buffer_view(&source.rx), &used, min(<uint32_t>TRAILERS_MOST, blocks.size - SIZE_LINE_ROOM))
         if event == CHUNK_BAD:
             return FLOW_BAD
+        if flow.most and flow.total + flow.chunk.left > flow.most:
+            return FLOW_LARGE
         if event == CHUNK_END:
             if not end_chunked(flow, to, blocks):
                 flow.chunk = before              # read the end again when there is room
@@ -171,15 +172,13 @@ cdef int step_chunked(Flow* flow, Port* source, Port* to, Blocks* blocks) noexce
             return FLOW_DONE
         buffer_take(&source.rx, <uint32_t>used)
         if event == CHUNK_MORE:
-            if source.rx.at != NULL and buffer_room(&source.rx, blocks) == 0 and source.rx.head == 0:
-                return FLOW_BAD                  # a trailer section that does not fit a buffer
             source.flags |= PORT_READ
             return FLOW_CUT if source.flags & (PORT_EOF | PORT_BROKEN) else FLOW_GOING
 
 
 cdef int flow_step(Flow* flow, Port* source, Port* to, Blocks* blocks) noexcept nogil:
     if likely(flow.done):
-        return FLOW_DONE
+        return FLOW_CUT if flow.broken else FLOW_DONE
     if flow.kind == FLOW_LENGTH:
         return step_length(flow, source, to, blocks)
     if flow.kind == FLOW_CHUNKED:

@@ -23,7 +23,7 @@ cdef struct Front:
     Client client
     Port* port
     Exchange* exchange
-    int64_t began_ms             # first byte of the head that is being read
+    int64_t began_ms             # first byte of the head that is being read; between exchanges: the end of the last one
     int64_t began_us
     uint32_t seen                # bytes of an incomplete head that have been looked at
     uint32_t wants

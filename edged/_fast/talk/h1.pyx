@@ -76,15 +76,14 @@ cdef void set_deadline(Shared* s, Front* f) noexcept nogil:
     if f.state == FRONT_PROXY:
         ms = s.times.proxy_header_ms
         since = f.client.accepted_ms
+    elif f.state == FRONT_IDLE and f.client.requests:
+        ms = s.times.http_keep_alive_ms or ms
     elif f.state == FRONT_IDLE:
         since = f.client.accepted_ms
-        if f.client.requests:
-            since = s.now_ms
-            ms = s.times.http_keep_alive_ms or ms
-        ms = ms or s.times.client_ms
     elif f.state == FRONT_LINGER:
         since = s.now_ms
-        ms = s.times.client_fin_ms or s.times.client_ms
+        ms = s.times.client_fin_ms
+    ms = ms or s.times.client_ms
     f.deadline.due_ms = since + ms if ms else 0
 
 
@@ -236,6 +235,7 @@ cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil:
 
 
 cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil:
+    cdef FrontWant want
     if f.state == FRONT_PROXY:
         f.client.listener.cell.proxy_refused += 1
         return FRONT_RESET
@@ -244,15 +244,19 @@ cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil:
     if f.state == FRONT_IDLE and f.client.requests == 0 and not s.ignore_probes:
         f.began_ms = f.client.accepted_ms
         f.began_us = f.client.accepted_us
-        return refuse(s, f, 408, b"no request arrived in time", c"c", c"R")
+        want = refuse(s, f, 408, b"no request arrived in time", c"c", c"R")
+        if want == FRONT_BEGUN and s.dont_log_null:
+            f.exchange.flags |= X_SILENT
+        return want
     return FRONT_CLOSE
 
 
 cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil:
     cdef uint32_t flags = f.exchange.flags
-    cdef bint endless = f.exchange.answering.kind == FLOW_TO_EOF
+    cdef bint endless = f.exchange.answering.kind == FLOW_TO_EOF or f.exchange.answering.decode
     if flags & X_CLIENT_STAYS and not f.port.flags & PORT_BROKEN:
         f.state = FRONT_IDLE
+        f.began_ms = s.now_ms                    # of the idle time: empty lines do not prolong it
         return FRONT_WAIT
     if f.port.flags & PORT_BROKEN:
         return FRONT_CLOSE

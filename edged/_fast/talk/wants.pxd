@@ -29,10 +29,11 @@ cdef enum:                       # Port.flags
     PORT_EOF = 8                 # the peer has ended its direction, and rx holds all that came before
     PORT_BROKEN = 16             # reset or failed: nothing can be sent or received any more
     PORT_CONNECTING = 32
+    PORT_HUNG_UP = 256           # the peer has ended its direction; bytes may still wait before that end
     # the engine's own
     PORT_READABLE = 64           # the kernel has, or may have, bytes for us
     PORT_WRITABLE = 128
-    PORT_HUNG_UP = 256           # an end of the peer's direction waits behind the bytes
+    PORT_DEAF = 2048             # takes no more bytes; PORT_BROKEN when all that it has said is read
     PORT_REUSED = 512            # a server channel that has carried an exchange before
     PORT_GONE = 1024             # closed; its memory goes at the end of the turn
 
