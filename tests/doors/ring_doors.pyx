@@ -37,7 +37,7 @@ def flood(Ring ring not None, uint64_t count, uint32_t most):
                 refused += 1
                 ring.ring_bell()
                 sched_yield()
-            (<uint64_t*>at)[0] = number
+            memcpy(at, &number, 8)
             for i in range(8, n):
                 at[i] = <char>(number + i)
             ring.commit(n)

@@ -84,7 +84,7 @@ def test_those_who_format_at_once_agree() -> None:
 
 def test_another_layout_is_refused_and_both_are_named(file: int) -> None:
     doors.spoil_layout(Arena(file, 100, 2), 9)
-    with pytest.raises(ValueError, match="layout 9.*needs 1"):
+    with pytest.raises(ValueError, match=r"layout 9.*needs 1"):
         Arena(file)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-
 from tests.doors.balance_doors import Stage, avalanche, digest
 
 UP, DOWN, DRAINING, MAINTENANCE = range(4)
@@ -325,7 +324,9 @@ def test_what_of_a_query_is_hashed(target: str, key: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("value", "key"),
-    [("bob", b"bob"), ("alice, bob", b"alice"), ("alice , bob", b"alice"), ('"q,r",s', b'"q,r"'), ('"q\\",r",s', b'"q\\",r"'), ('"q', b'"q')],
+    [
+        ("bob", b"bob"), ("alice, bob", b"alice"), ("alice , bob", b"alice"), ('"q,r",s', b'"q,r"'), ('"q\\",r",s', b'"q\\",r"'), ('"q', b'"q'),
+    ],
 )
 def test_what_of_a_header_is_hashed(value: str, key: bytes) -> None:
     stage = Stage(WEIGHTS, "hdr", key="x-user")

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.doors.accesslog_doors import LINE_MOST, Line, new_zone
 
 WHEN_US = 1_795_320_745_123_456                  # 2026-11-22T04:12:25.123456Z
 
 FACTS: dict[str, Any] = {
-    "client_ip": "192.0.2.7", "client_port": 40000, "frontend": "public", "backend": "be_http:shop:cart", "server": "pod:cart-1:cart:10.1.2.3:8080",
-    "method": "GET", "target": "/a?b=c", "minor": 1, "status": 200, "accept_us": WHEN_US, "bytes_out": 5120, "bytes_in": 77,
+    "client_ip": "192.0.2.7", "client_port": 40000, "frontend": "public", "backend": "be_http:shop:cart",
+    "server": "pod:cart-1:cart:10.1.2.3:8080", "method": "GET", "target": "/a?b=c", "minor": 1, "status": 200, "accept_us": WHEN_US,
+    "bytes_out": 5120, "bytes_in": 77,
     "timers": (1, 2, 3, 4, 10), "counts": (5, 4, 3, 2, 1, 0), "retries": 0, "termination": "--VN", "host": "shop.example.com",
     "route": "shop/cart",
 }
@@ -163,9 +163,10 @@ def test_the_very_first_second() -> None:
 def test_a_json_line() -> None:
     assert as_json() == {
         "time": "2026-11-22T04:12:25.123Z", "mode": "http", "client": "192.0.2.7", "client_port": 40000, "listener": "public", "tls": False,
-        "route": "shop/cart", "backend": "be_http:shop:cart", "endpoint": "pod:cart-1:cart:10.1.2.3:8080", "bytes_in": 77, "bytes_out": 5120,
-        "timers": {"queue_ms": 2, "connect_ms": 3, "request_ms": 1, "response_ms": 4, "total_ms": 10}, "termination": "--VN", "retries": 0,
-        "redispatched": False, "connections": {"process": 5, "listener": 4, "backend": 3, "endpoint": 2}, "queue": {"endpoint": 1, "backend": 0},
+        "route": "shop/cart", "backend": "be_http:shop:cart", "endpoint": "pod:cart-1:cart:10.1.2.3:8080",
+        "bytes_in": 77, "bytes_out": 5120, "timers": {"queue_ms": 2, "connect_ms": 3, "request_ms": 1, "response_ms": 4, "total_ms": 10},
+        "termination": "--VN", "retries": 0, "redispatched": False,
+        "connections": {"process": 5, "listener": 4, "backend": 3, "endpoint": 2}, "queue": {"endpoint": 1, "backend": 0},
         "status": 200, "method": "GET", "host": "shop.example.com", "version": "1.1", "target": "/a?b=c",
     }
 
@@ -207,7 +208,7 @@ def test_control_characters_are_never_written_raw() -> None:
 @pytest.mark.parametrize("byte", [b"x", b"\n", b"\xff", "€".encode()])
 def test_no_line_is_longer_than_it_may_be(byte: bytes, tcp: bool, json_format: bool) -> None:
     texts = ("client_ip", "frontend", "backend", "server", "method", "target", "host", "route")
-    huge = {name: byte * 5000 for name in texts}
+    huge = dict.fromkeys(texts, byte * 5000)
     numbers = {"bytes_out": 2**64 - 1, "bytes_in": 2**63 - 1, "counts": (2**32 - 1,) * 6, "timers": (-(2**31),) * 5, "status": -(2**31)}
     line = Line(**{**FACTS, **huge, **numbers, "tcp": tcp}).format(json=json_format)
     assert len(line) <= LINE_MOST
