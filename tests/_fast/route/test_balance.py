@@ -325,7 +325,8 @@ def test_what_of_a_query_is_hashed(target: str, key: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "key"),
     [
-        ("bob", b"bob"), ("alice, bob", b"alice"), ("alice , bob", b"alice"), ('"q,r",s', b'"q,r"'), ('"q\\",r",s', b'"q\\",r"'), ('"q', b'"q'),
+        ("bob", b"bob"), ("alice, bob", b"alice"), ("alice , bob", b"alice"), ('"q,r",s', b'"q,r"'), ('"q\\",r",s', b'"q\\",r"'),
+        ('"q', b'"q'),
     ],
 )
 def test_what_of_a_header_is_hashed(value: str, key: bytes) -> None:
