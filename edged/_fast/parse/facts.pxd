@@ -28,16 +28,31 @@ cdef struct Facts:               # gathered over the fields, before they are jud
     bint h2c                     # ... and names h2c
     bint websocket
 
+cdef enum Option:                # what an element of Connection is
+    OPTION_NONE                  # nothing between two commas
+    OPTION_KEEP_ALIVE
+    OPTION_CLOSE
+    OPTION_UPGRADE
+    OPTION_NAME                  # of a field
+
+cdef inline Option option_of(View element) noexcept nogil:
+    if view_is_word(element, "keep-alive", 10): return OPTION_KEEP_ALIVE
+    if view_is_word(element, "close", 5): return OPTION_CLOSE
+    if view_is_word(element, "upgrade", 7): return OPTION_UPGRADE
+    return OPTION_NAME if element.n else OPTION_NONE
+
 cdef inline Status read_connection(Head* out, Facts* facts, View value) noexcept nogil:
     cdef View element
+    cdef Option option
     while next_element(&value, &element):
-        if view_is_word(element, "keep-alive", 10):
+        option = option_of(element)
+        if option == OPTION_KEEP_ALIVE:
             out.flags |= HEAD_KEEP_ALIVE
-        elif view_is_word(element, "close", 5):
+        elif option == OPTION_CLOSE:
             out.flags |= HEAD_CLOSE
-        elif view_is_word(element, "upgrade", 7):
+        elif option == OPTION_UPGRADE:
             facts.asks_upgrade = True
-        elif element.n:
+        elif option == OPTION_NAME:
             facts.names += 1
             if facts.names > NAMES_MOST:
                 return head_refuse(out, 400, "Connection names too many fields")
@@ -132,6 +147,8 @@ cdef inline void mark_named(Head* out) noexcept nogil:
             continue
         rest = out.fields[i].value
         while next_element(&rest, &element):
+            if option_of(element) != OPTION_NAME:
+                continue
             for k in range(out.n):
                 if view_is_nocase(element, out.fields[k].name.at, out.fields[k].name.n) and not is_framing(&out.fields[k]):
                     out.fields[k].flags |= FIELD_HOP

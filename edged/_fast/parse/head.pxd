@@ -1,5 +1,9 @@
 # HTTP/1 heads to facts: request line or status line, fields, and what they say about framing (RFC 9112; strict, see
 # http-edge-behaviour.md 1-3 and 18). Nothing is copied: every view borrows from the bytes that were parsed.
+#
+# Where RFC 9112 leaves a choice, requests are refused: without Host on 1.1; with control characters but HTAB in a value; with
+# Transfer-Encoding on 1.0 or beside Content-Length; with a folded Host, Content-Length or Transfer-Encoding. Of responses only a
+# length beside chunked is forgiven: it is overruled, and the connection must close.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from edged._fast.base.status cimport BAD, Status
@@ -57,7 +61,7 @@ cdef enum:                       # Head.flags
     HEAD_KEEP_ALIVE = 8          # Connection: keep-alive
     HEAD_UPGRADE = 16            # Connection: upgrade together with an Upgrade field other than h2c
     HEAD_EXPECT_CONTINUE = 32    # Expect: 100-continue on HTTP/1.1
-    HEAD_ABSOLUTE = 64           # absolute-form: `authority` is the target's, `path` may be empty
+    HEAD_ABSOLUTE = 64           # the target has absolute-form: `path` may be empty
     HEAD_TRAILERS_OK = 128       # TE: trailers
     HEAD_CONNECTION_NAMES = 256  # Connection names further fields, marked FIELD_HOP
     HEAD_PRIVATE_AUTH = 512      # WWW-Authenticate: NTLM or Negotiate: the connection belongs to this client
@@ -66,12 +70,13 @@ cdef enum:                       # Head.flags
     HEAD_ASTERISK = 4096         # the target is *
 
 cdef enum:                       # Field.flags
-    FIELD_HOP = 1                # named by Connection, and not one of those that must stay (Host, framing)
-    FIELD_FOLDED = 2
+    FIELD_HOP = 1                # must not travel on: named by Connection and neither Host nor framing; an equal repeat of
+                                 # Content-Length; a response's Content-Length that Transfer-Encoding overrules
+    FIELD_FOLDED = 2             # line ends stand in the value, each before a blank; never in Host or framing
 
 cdef struct Field:
     View name
-    View value                   # without the blanks around it
+    View value                   # without the blanks around it; of Content-Length: one number without leading zeros
     uint8_t known                # a Known
     uint8_t flags
 
@@ -98,7 +103,8 @@ cdef struct Head:
     Field fields[FIELDS_MOST]
 
 # Both are told how much of `data` an earlier call has already seen without an end (`seen`; 0 at first), so that a head
-# that drips in is not scanned from its start at each byte. MORE: call again with more bytes. They never read behind data.n.
+# that drips in is not scanned from its start at each byte. MORE: call again with more bytes; nothing else of `out` counts then.
+# With BAD, what was read before the fault stands in `out`, for logs. They never read behind data.n.
 cdef Status head_request(Head* out, View data, size_t seen, const HeadLimits* limits) noexcept nogil
 cdef Status head_response(Head* out, View data, size_t seen, const HeadLimits* limits) noexcept nogil
 
