@@ -30,14 +30,15 @@ class Slots(Mapping[tuple[str, str], int]):
 
     def __init__(self, arena: ArenaSlots) -> None:
         self._arena = arena
-        self._routes: tuple[Route, ...] | None = None            # of the newest table; None: not yet known after a start
+        self._before = set(arena.slots_by_key())                 # what an earlier life of this process had; empty after the first table
+        self._routes: tuple[Route, ...] = ()                     # of the newest table
         self._leaving: list[_Leaving] = []
 
     def __getitem__(self, name: tuple[str, str]) -> int:
         return self._arena.claim_slot(slot_key(*name))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        for route in self._routes or ():
+        for route in self._routes:
             yield route.backend.name, ""
             yield from ((route.backend.name, endpoint.name) for endpoint in route.backend.endpoints)
 
@@ -47,34 +48,50 @@ class Slots(Mapping[tuple[str, str], int]):
     def follow(self, routes: tuple[Route, ...], version: int) -> None:
         """`routes` are those of the table to be published next, `version` its version: claim and set what is new in it, note
         what it leaves behind. Raises MemoryError if the arena is full."""
-        span = changed_span(self._routes or (), routes)
-        for route in routes[span.start:span.new_end]:
-            for endpoint in route.backend.endpoints:
-                slot = self[route.backend.name, endpoint.name]
-                self._arena.set_standing(slot, weight=endpoint.weight, maxconn=endpoint.maxconn)
-        if self._routes is None:                 # what an earlier life of this process had and nobody names any more
-            keys = set(self._arena.slots_by_key()) - _keys(route.backend for route in routes)
-            if keys:
-                self._leaving.append(_Leaving(version, None, keys))
-        elif gone := self._routes[span.start:span.old_end]:
-            backends = [route.backend for route in gone]
-            self._leaving.append(_Leaving(version, {backend.name for backend in backends}, _keys(backends)))
+        span = changed_span(self._routes, routes)
+        come = [route.backend for route in routes[span.start:span.new_end]]
+        gone = [route.backend for route in self._routes[span.start:span.old_end]]
+        try:
+            self._claim(come)
+        except MemoryError:
+            self._undo(come)
+            raise
+        if self._before:                         # nobody may name these any more
+            self._leaving.append(_Leaving(version, None, self._before))
+            self._before = set()
+        if gone:
+            self._leaving.append(_Leaving(version, {backend.name for backend in gone}, _keys(gone)))
         self._routes = routes
 
-    def release(self, version: int) -> int:
-        """Every worker has this table or a newer one in force: free what it does not name. Answers how many slots were freed."""
-        due = [one for one in self._leaving if one.since <= version]
-        if not due or self._routes is None:
-            return 0
-        self._leaving = [one for one in self._leaving if one.since > version]
-        keys = set().union(*(one.keys for one in due))
-        named = None if any(one.backends is None for one in due) else set().union(*(one.backends or () for one in due))
-        keys -= _keys(route.backend for route in self._routes if named is None or route.backend.name in named)
+    def _claim(self, backends: Iterable[Backend]) -> None:
+        for backend in backends:
+            self._arena.claim_slot(slot_key(backend.name, ""))
+            for endpoint in backend.endpoints:
+                slot = self[backend.name, endpoint.name]
+                self._arena.set_standing(slot, weight=endpoint.weight, maxconn=endpoint.maxconn)
+
+    def _undo(self, backends: Iterable[Backend]) -> None:
+        """There was not room for all: give back what some of them got, and no table names."""
+        used = self._before.union(*(one.keys for one in self._leaving)) | _keys(route.backend for route in self._routes)
+        self._free(_keys(backends) - used)
+
+    def _free(self, keys: Iterable[int]) -> int:
         known = self._arena.slots_by_key()
         freed = [known[key] for key in keys if key in known]
         for slot in freed:
             self._arena.free_slot(slot)
         return len(freed)
+
+    def release(self, version: int) -> int:
+        """Every worker has this table or a newer one in force: free what it does not name. Answers how many slots were freed."""
+        due = [one for one in self._leaving if one.since <= version]
+        if not due:
+            return 0
+        self._leaving = [one for one in self._leaving if one.since > version]
+        keys = set().union(*(one.keys for one in due))
+        named = None if any(one.backends is None for one in due) else set().union(*(one.backends or () for one in due))
+        keys -= _keys(route.backend for route in self._routes if named is None or route.backend.name in named)
+        return self._free(keys)
 
 
 class _Leaving(NamedTuple):
