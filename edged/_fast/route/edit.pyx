@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from edged._fast.base.view cimport View, check, likely, unlikely, view, view_is_nocase, view_same
+from edged._fast.parse.framing cimport is_gap, next_element
 from edged._fast.parse.head cimport (
     FIELD_FOLDED, FIELD_HOP, HEAD_ABSOLUTE, HEAD_CHUNKED, HEAD_LENGTH, HEAD_TRAILERS_OK, KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH,
     KNOWN_COOKIE, KNOWN_EXPECT, KNOWN_FORWARDED, KNOWN_HOST, KNOWN_HTTP2_SETTINGS, KNOWN_KEEP_ALIVE, KNOWN_PROXY,
@@ -98,9 +99,6 @@ cdef void put_actions(Edit* e) noexcept nogil:
 
 # ---- cookies ---------------------------------------------------------------------------------------------------------
 
-cdef inline bint is_gap(char c) noexcept nogil:
-    return c == c" " or c == c"\t" or c == c"\r" or c == c"\n"       # line ends occur in folded values
-
 cdef inline View trimmed(const char* at, const char* end) noexcept nogil:
     while at < end and is_gap(at[0]):
         at += 1
@@ -169,16 +167,10 @@ cdef bint sets_cookie(View value, View name) noexcept nogil:
 
 cdef void keep_upgrade(Edit* e, const Field* field) noexcept nogil:
     """All protocols but h2c, which a proxy must not pass on."""
-    cdef const char* at = field.value.at
-    cdef const char* end = at + field.value.n
-    cdef const char* comma
-    cdef View protocol
+    cdef View rest = field.value, protocol
     cdef bint begun = False
     end_run(e)
-    while at < end:
-        comma = <const char*>memchr(at, c",", end - at)
-        protocol = trimmed(at, comma if comma != NULL else end)
-        at = comma + 1 if comma != NULL else end
+    while next_element(&rest, &protocol):
         if protocol.n == 0 or view_is_nocase(protocol, b"h2c", 3):
             continue
         say(&e.out, b", " if begun else b"upgrade: ")
@@ -265,16 +257,14 @@ cdef void put_parameter(Out* out, View value) noexcept nogil:
 
 cdef View last_proto(const Head* head) noexcept nogil:
     """The last element of the last X-Forwarded-Proto."""
-    cdef View value = view(NULL, 0)
-    cdef const char* at
+    cdef View rest = view(NULL, 0), last = rest
     cdef uint32_t i
     for i in range(head.n):
         if head.fields[i].known == KNOWN_X_FORWARDED_PROTO and not head.fields[i].flags & FIELD_HOP:
-            value = head.fields[i].value
-    at = value.at + value.n
-    while at > value.at and (at - 1)[0] != c",":
-        at -= 1
-    return trimmed(at, value.at + value.n)
+            rest = head.fields[i].value
+    while next_element(&rest, &last):
+        pass
+    return last
 
 cdef inline void put_peer(Out* out, const Peer* peer) noexcept nogil:
     if peer.ip_n == 0:

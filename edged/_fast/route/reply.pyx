@@ -7,6 +7,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcmp
 
 from edged._fast.base.view cimport View, view, view_is_nocase
+from edged._fast.parse.framing cimport is_gap
 from edged._fast.parse.head cimport KNOWN_ACCEPT, Head
 from edged._fast.route.out cimport Out, out_begin, out_end, put, put_lower, put_number, put_view, say
 
@@ -246,11 +247,8 @@ cdef View cut(View* rest, char sign) noexcept nogil:
         stop -= 1
     return view(at, stop - at)
 
-cdef inline bint is_gap(char c) noexcept nogil:
-    return c == c" " or c == c"\t" or c == c"\r" or c == c"\n"
-
 cdef int weight_of(View parameters) noexcept nogil:
-    """q in thousandths (RFC 9110 12.4.2); 1 where none is given, 0 where it is none."""
+    """q in thousandths (RFC 9110 12.4.2): 1000 where none is given, 0 where it is no number."""
     cdef View part
     cdef int weight = 0, unit = 1000, digit
     cdef size_t i

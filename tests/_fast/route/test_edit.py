@@ -91,7 +91,8 @@ def test_fields_that_only_look_alike_stay():
 
 
 def test_what_connection_names_goes_but_never_host_and_framing():
-    came = ["Connection: close, X-Hop, host, content-length, Cookie", "X-HOP: 1", "Cookie: a=1", "x-hop: 2", "Content-Length: 3", "X-Stays: 1"]
+    named = "Connection: close, X-Hop, host, content-length, Cookie"
+    came = [named, "X-HOP: 1", "Cookie: a=1", "x-hop: 2", "Content-Length: 3", "X-Stays: 1"]
     assert request(*GET, *came) == [*GET, "X-Stays: 1", "content-length: 3"]
 
 
@@ -118,8 +119,8 @@ def test_expect_goes_where_it_was_answered_here():
 @pytest.mark.parametrize(
     ("came", "sent"),
     [(["Content-Length: 005"], ["content-length: 5"]), (["Content-Length: 7, 7", "content-length: 7"], ["content-length: 7"]),
-     (["Transfer-Encoding:  Chunked"], ["transfer-encoding: chunked"]), (["Content-Length: 9223372036854775807"], ["content-length: 9223372036854775807"]),
-     (["Content-Length: 0"], ["content-length: 0"])],
+     (["Transfer-Encoding:  Chunked"], ["transfer-encoding: chunked"]), (["Content-Length: 0"], ["content-length: 0"]),
+     ([f"Content-Length: {2**63 - 1}"], [f"content-length: {2**63 - 1}"])],
 )
 def test_framing_is_written_anew(came, sent):
     assert request("POST / HTTP/1.1", "Host: h", *came, "X: 1") == ["POST / HTTP/1.1", "Host: h", "X: 1", *sent]
@@ -325,7 +326,8 @@ def test_a_plain_response_goes_back_as_it_came():
 
 @pytest.mark.parametrize(
     ("line", "sent"),
-    [("HTTP/1.0 404 Not  Found ", "HTTP/1.1 404 Not  Found"), ("HTTP/1.1 204", "HTTP/1.1 204 "), ("HTTP/1.9 599 \xe9t\xe9", "HTTP/1.1 599 \xe9t\xe9")],
+    [("HTTP/1.0 404 Not  Found ", "HTTP/1.1 404 Not  Found"), ("HTTP/1.1 204", "HTTP/1.1 204 "),
+     ("HTTP/1.9 599 \xe9t\xe9", "HTTP/1.1 599 \xe9t\xe9")],
 )
 def test_the_status_line_is_written_anew(line, sent):
     assert response(line, "A: 1") == [sent, "A: 1"]
@@ -383,7 +385,8 @@ def test_response_actions_come_last_and_win():
     actions = HeaderAction("Server"), HeaderAction("Cache-Control", "no-store"), HeaderAction("X-New", "1")
     of = table(cookie=Cookie("s"), hsts="max-age=1", response_headers=actions)
     assert response("HTTP/1.1 200 OK", "Server: x", "cache-control: public", of=of, cookie=b"v") == [
-        "HTTP/1.1 200 OK", "strict-transport-security: max-age=1", "set-cookie: s=v; path=/; HttpOnly", "Cache-Control: no-store", "X-New: 1"]
+        "HTTP/1.1 200 OK", "strict-transport-security: max-age=1", "set-cookie: s=v; path=/; HttpOnly",
+        "Cache-Control: no-store", "X-New: 1"]
 
 
 def test_interim_answers_get_none_of_it():

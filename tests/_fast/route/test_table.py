@@ -14,8 +14,9 @@ from edged.model.listener import Listener, Mode
 from edged.model.policy import Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts
 from edged.model.state import State
 from tests._fast.route.sites import Slots, backend, build, route
-from tests.doors.table_doors import PASSTHROUGH, PLAIN, TLS, find, find_many
+from tests.doors import table_doors as door
 
+PLAIN, TLS, PASSTHROUGH, find = door.PLAIN, door.TLS, door.PASSTHROUGH, door.find
 EDGE, REENCRYPT, PASS = Termination.EDGE, Termination.REENCRYPT, Termination.PASSTHROUGH
 
 
@@ -207,7 +208,8 @@ def test_any_table_answers_as_the_rules_do():
         ]
         table = build(routes)
         for _ in range(60):
-            host = chance.choice([*hosts, "c.d.example", ".d.example", "x.a.d.example"]) + chance.choice(["", "", ".", ":80", ".:8443", ":"])
+            host = chance.choice([*hosts, "c.d.example", ".d.example", "x.a.d.example"])
+            host += chance.choice(["", "", ".", ":80", ".:8443", ":"])
             path = some_path()
             for mask in (PLAIN, TLS):
                 asked = host.encode(), path.encode(), mask
@@ -216,7 +218,8 @@ def test_any_table_answers_as_the_rules_do():
 
 def test_hundreds_of_paths_on_one_host():
     chance = random.Random(3)
-    paths = sorted({"/" + "/".join(chance.choice(["api", "v1", "x", "users", "a-b"]) for _ in range(chance.randint(1, 6))) for _ in range(900)})
+    words = ["api", "v1", "x", "users", "a-b"]
+    paths = sorted({"".join("/" + chance.choice(words) for _ in range(chance.randint(1, 6))) for _ in range(900)})
     table = build([route("h", path, key=path) for path in paths])
     for path in paths:
         assert find(table, b"h", path.encode(), PLAIN)[0] == path
@@ -256,7 +259,9 @@ def test_a_tls_route_without_policy_shadows_nothing():
 
 def test_only_the_most_specific_match_redirects():
     redirects = {"termination": EDGE, "insecure": Insecure.REDIRECT}
-    table = build([route("h", key="whole", **redirects), route("h", "/open", key="open"), route("h", "/closed", key="closed", termination=EDGE)])
+    table = build([
+        route("h", key="whole", **redirects), route("h", "/open", key="open"), route("h", "/closed", key="closed", termination=EDGE),
+    ])
     assert table.lookup(b"h", b"/x") == ("whole", True)
     assert table.lookup(b"h", b"/open/x") == ("open", False)
     assert table.lookup(b"h", b"/closed") == (None, False)          # neither redirected nor served
@@ -347,7 +352,8 @@ def test_backends_of_one_name_are_one():
 
 
 @pytest.mark.parametrize(
-    ("rewrite", "held"), [("/a b", "/a%20b"), ("/é", "/%C3%A9"), ("/a#", "/a#"), ("/a#b", "/a%23b"), ("/a#b##", "/a%23b#"), ("/%41", "/%41")]
+    ("rewrite", "held"),
+    [("/a b", "/a%20b"), ("/é", "/%C3%A9"), ("/a#", "/a#"), ("/a#b", "/a%23b"), ("/a#b##", "/a%23b#"), ("/%41", "/%41")],
 )
 def test_a_rewrite_can_stand_in_a_request_line(rewrite, held):
     assert build([route("h", rewrite=rewrite)]).routes()[0]["rewrite"] == held
@@ -356,10 +362,12 @@ def test_a_rewrite_can_stand_in_a_request_line(rewrite, held):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"hsts": "max-age=1\r\nX: y"}, {"host": "a\nb"}, {"key": "k\x7f"}, {"cookie": Cookie("a b")}, {"cookie": Cookie("a", same_site="x;y")},
+        {"hsts": "max-age=1\r\nX: y"}, {"host": "a\nb"}, {"key": "k\x7f"}, {"cookie": Cookie("a b")},
+        {"cookie": Cookie("a", same_site="x;y")},
         {"request_headers": (HeaderAction("X-A", "1\r\n2"),)}, {"request_headers": (HeaderAction("X A", "1"),)},
         {"response_headers": (HeaderAction("", "1"),)}, {"max_body_bytes": -1}, {"termination": "odd"}, {"path": 5}, {"host": "\ud800"},
-        {"backend": backend(endpoints=(Endpoint("nowhere", 80, "e"),))}, {"backend": backend(endpoints=(Endpoint("192.0.2.1", 65536, "e"),))},
+        {"backend": backend(endpoints=(Endpoint("nowhere", 80, "e"),))},
+        {"backend": backend(endpoints=(Endpoint("192.0.2.1", 65536, "e"),))},
         {"backend": backend(endpoints=(Endpoint("192.0.2.1", 80, "e", weight=257),))}, {"backend": backend(retries=-1)},
         {"backend": backend(endpoints=(Endpoint("192.0.2.1", 80, "e", cookie="a;b"),))}, {"backend": backend(send_proxy=3)},
         {"backend": backend(endpoints=(Endpoint("/" + "x" * 107, 0, "e"),))}, {"backend": backend(timeouts=Timeouts(connect_ms=-2))},
@@ -471,7 +479,9 @@ def test_the_file_is_sealed_and_closed_on_exec():
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x", bytes(4096), some_file()[:-1], some_file() + b"\0", b"X" + some_file()[1:], some_file()[:8] + b"\x09" + some_file()[9:]],
+    "data",
+    [b"", b"x", bytes(4096), some_file()[:-1], some_file() + b"\0", b"X" + some_file()[1:],
+     some_file()[:8] + b"\x09" + some_file()[9:]],
     ids=["empty", "short", "zeroes", "cut", "grown", "magic", "layout"],
 )
 def test_a_file_that_is_no_table_is_refused(data):
@@ -524,4 +534,4 @@ def test_a_damaged_file_is_refused_or_harmless():
 
 def test_many_look_ups_through_the_door():
     table = build([route(f"h{i}") for i in range(100)])
-    assert find_many(table, [(f"h{i}".encode(), b"/") for i in range(120)], 3) == 300
+    assert door.find_many(table, [(f"h{i}".encode(), b"/") for i in range(120)], 3) == 300
