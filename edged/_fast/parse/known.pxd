@@ -1,6 +1,7 @@
 # From the name of a field to its Known: by length, then one compare of the folded bytes. The name must be a token.
 
 from libc.stdint cimport uint8_t
+from edged._fast.base.view cimport unlikely
 from edged._fast.parse.head cimport (
     KNOWN_ACCEPT, KNOWN_CACHE_CONTROL, KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH, KNOWN_COOKIE, KNOWN_EXPECT, KNOWN_FORWARDED,
     KNOWN_HOST, KNOWN_HTTP2_SETTINGS, KNOWN_KEEP_ALIVE, KNOWN_NONE, KNOWN_PROXY, KNOWN_PROXY_CONNECTION,
@@ -10,32 +11,36 @@ from edged._fast.parse.head cimport (
 )
 from edged._fast.parse.scan cimport word_is
 
-cdef inline bint is_client_certificate_field(const char* at, size_t n) noexcept nogil:
-    """The rest of a name behind "x-ssl-", for openshift-routes.md 7.8."""
+cdef inline uint8_t client_certificate_field(const char* at, size_t n) noexcept nogil:
+    """The names of openshift-routes.md 7.8 that begin with "x-ssl-"; `at` is behind that."""
+    cdef bint one = False
     if n == 6:
-        return word_is(at, "issuer", 6)
-    if n == 9:
-        return word_is(at, "client-dn", 9) or word_is(at, "client-cn", 9)
-    if n == 10:
-        return word_is(at, "client-der", 10)
-    if n == 11:
-        return word_is(at, "client-sha1", 11)
-    if n == 13:
-        return word_is(at, "client-verify", 13) or word_is(at, "client-serial", 13)
-    if n == 14:
-        return word_is(at, "client-version", 14) or word_is(at, "client-subject", 14)
-    if n == 15:
-        return word_is(at, "client-notafter", 15)
-    return n == 16 and word_is(at, "client-notbefore", 16)
+        one = word_is(at, "issuer", 6)
+    elif n == 9:
+        one = word_is(at, "client-dn", 9) or word_is(at, "client-cn", 9)
+    elif n == 10:
+        one = word_is(at, "client-der", 10)
+    elif n == 11:
+        one = word_is(at, "client-sha1", 11)
+    elif n == 13:
+        one = word_is(at, "client-verify", 13) or word_is(at, "client-serial", 13)
+    elif n == 14:
+        one = word_is(at, "client-version", 14) or word_is(at, "client-subject", 14)
+    elif n == 15:
+        one = word_is(at, "client-notafter", 15)
+    elif n == 16:
+        one = word_is(at, "client-notbefore", 16)
+    return KNOWN_X_SSL if one else KNOWN_NONE
 
 cdef inline uint8_t known_long(const char* at, size_t n) noexcept nogil:
+    """Names of more than ten characters."""
     if n == 13:
-        return KNOWN_CACHE_CONTROL if word_is(at, "cache-control", 13) else KNOWN_NONE
+        if word_is(at, "cache-control", 13): return KNOWN_CACHE_CONTROL
     elif n == 14:
         if word_is(at, "content-length", 14): return KNOWN_CONTENT_LENGTH
         if word_is(at, "http2-settings", 14): return KNOWN_HTTP2_SETTINGS
     elif n == 15:
-        return KNOWN_X_FORWARDED_FOR if word_is(at, "x-forwarded-for", 15) else KNOWN_NONE
+        if word_is(at, "x-forwarded-for", 15): return KNOWN_X_FORWARDED_FOR
     elif n == 16:
         if word_is(at, "x-forwarded-host", 16): return KNOWN_X_FORWARDED_HOST
         if word_is(at, "x-forwarded-port", 16): return KNOWN_X_FORWARDED_PORT
@@ -48,11 +53,11 @@ cdef inline uint8_t known_long(const char* at, size_t n) noexcept nogil:
     elif n == 25:
         if word_is(at, "x-forwarded-proto-version", 25): return KNOWN_X_FORWARDED_PROTO_VERSION
         if word_is(at, "strict-transport-security", 25): return KNOWN_STRICT_TRANSPORT_SECURITY
+    if unlikely(at[1] == c'-') and word_is(at, "x-ssl-", 6):
+        return client_certificate_field(at + 6, n - 6)
     return KNOWN_NONE
 
 cdef inline uint8_t known_name(const char* at, size_t n) noexcept nogil:
-    if n >= 12 and word_is(at, "x-ssl-", 6):
-        return KNOWN_X_SSL if is_client_certificate_field(at + 6, n - 6) else KNOWN_NONE
     if n > 10:
         return known_long(at, n)
     if n == 2:
