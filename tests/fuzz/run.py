@@ -85,10 +85,10 @@ def fuzz(target: str, program: Path, seconds: int) -> bool:
     (place / "log").write_text(done.stderr)
     runs, edges = number("number_of_executed_units", done.stderr), number("cov", done.stderr)
     inputs = len(list((place / "found").iterdir()))
-    verdict = "A FINDING" if done.returncode else "no finding"
-    print(f"{target:10} {runs:>12,} runs  {edges:>5} edges  {inputs:>5} inputs  {verdict}", flush=True)
     if done.returncode:
         print(done.stderr[-4000:])
+    verdict = f"A FINDING: see {place}/findings" if done.returncode else "no finding"
+    print(f"{target:10} {runs:>12,} runs  {edges:>5} edges  {inputs:>5} inputs  {verdict}", flush=True)
     return done.returncode == 0
 
 
@@ -107,7 +107,8 @@ def main() -> int:
     options = argparse.ArgumentParser(description="Fuzz the parsers.")
     options.add_argument("--seconds", type=int, default=60, help="for each target (%(default)s)")
     options.add_argument("--keep", action="store_true", help="add new inputs to the kept corpus")
-    options.add_argument("target", nargs="*", choices=[*ROOMS, []], default=[])
+    options.add_argument("target", nargs="*", choices=[*ROOMS, []], default=[], metavar="target",
+                         help=f"of {', '.join(ROOMS)}; all, if none is named")
     chosen = options.parse_args()
     good = True
     for target in chosen.target or ROOMS:
