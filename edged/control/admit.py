@@ -39,7 +39,7 @@ class Admission:
         """Make the next state of what is in the intake; answers whether it differs from the last. The first always does: no
         worker may take it, empty as it is, for what it has already."""
         self._translations = self._translator.update(self.intake)
-        offered = (*self.intake.routes(), *(made.routes for made in self._translations))
+        offered = self._kept((*self.intake.routes(), *(made.routes for made in self._translations)))
         self._check(offered)
         claimants = [route for part in offered for route in part]
         if self._flawed:
@@ -54,10 +54,16 @@ class Admission:
             if route.key == key:
                 self._flawed[id(route)] = route, Problem(route.origin, "", why, key)
 
+    def _kept(self, offered: tuple[tuple[Route, ...], ...]) -> tuple[tuple[Route, ...], ...]:
+        """The same routes, with those from before in place of equal ones: a source or kind that makes all anew changes nothing."""
+        return tuple(map(_reusing, self._before(len(offered)), offered))
+
+    def _before(self, parts: int) -> tuple[tuple[Route, ...], ...]:
+        return self._offered or ((),) * parts
+
     def _check(self, offered: tuple[tuple[Route, ...], ...]) -> None:
         """Look at the routes that were not there before; forget the flaws of those that are gone."""
-        before = self._offered if len(self._offered) == len(offered) else ((),) * len(offered)
-        for old, new in zip(before, offered, strict=True):
+        for old, new in zip(self._before(len(offered)), offered, strict=True):
             span = changed_span(old, new)
             for route in old[span.start:span.old_end]:
                 self._flawed.pop(id(route), None)
@@ -100,10 +106,28 @@ class Admission:
         return [one for one in self.state.listeners if one.mode is Mode.TCP and one.route not in names]
 
 
+def _reusing(old: tuple[Route, ...], new: tuple[Route, ...]) -> tuple[Route, ...]:
+    """`new`, made of the objects in `old` as far as these are equal; `old` itself if all are."""
+    span = changed_span(old, new)
+    if not span:
+        return old
+    known = {_name_of(route): route for route in old[span.start:span.old_end]}
+    come = new[span.start:span.new_end]
+    kept = [mine if mine == theirs else theirs for mine, theirs in zip((known.get(_name_of(one)) for one in come), come, strict=True)]
+    made = (*new[:span.start], *kept, *new[span.new_end:])
+    return made if changed_span(old, made) else old
+
+
+def _name_of(route: object) -> str:
+    """A plugin may have given anything in place of a route, or of its name."""
+    key = getattr(route, "key", "")
+    return key if isinstance(key, str) else ""
+
+
 def _problem(route: object, field: str, message: str) -> Problem:
-    """`route` may be anything that a plugin gave in place of one."""
-    origin, key = getattr(route, "origin", None), getattr(route, "key", "")
-    return Problem(origin if isinstance(origin, Origin) else Origin("a plugin's snapshot"), field, message, str(key))
+    """`route` may be anything."""
+    origin = getattr(route, "origin", None)
+    return Problem(origin if isinstance(origin, Origin) else Origin("a plugin's snapshot"), field, message, _name_of(route))
 
 
 def _log_new(old: Iterable[Problem | Verdict], new: Iterable[Problem | Verdict]) -> None:

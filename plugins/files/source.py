@@ -8,7 +8,7 @@ from operator import attrgetter
 
 import trio
 
-from edged.hooks import Object, Origin, Problem, Publish, Route, Snapshot, SourceError
+from edged.hooks import Object, Origin, Problem, Publish, Snapshot, SourceError
 
 from .child import digest, read_apart
 from .content import Content, Unreadable, read_bytes, read_text
@@ -204,17 +204,12 @@ def _complete(entry: str) -> bool:
 
 def _reusing(old: Content, new: Content) -> Content:
     """The new content, made of the old one's objects where these are equal."""
-    routes = {route.key: route for route in old.routes}
     objects = {(told.origin.line, _packed(told)): told for told in old.objects}
     return Content(
-        tuple(_same(routes.get(route.key), route) for route in new.routes),
+        new.routes,
         tuple(objects.get((told.origin.line, _packed(told)), told) for told in new.objects),
         new.problems,
     )
-
-
-def _same(old: Route | None, new: Route) -> Route:
-    return old if old is not None and old == new else new
 
 
 def _packed(told: Object) -> bytes:

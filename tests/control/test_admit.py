@@ -232,6 +232,26 @@ def test_the_fence_names_the_plugin() -> None:
     assert str(PluginFailed("x", KeyError("y"))) == "plugin x failed: KeyError: 'y'"
 
 
+def test_equal_routes_made_anew_are_the_same_routes() -> None:
+    made = admission()
+    made.intake.put("a", Snapshot(tuple(route(str(n), f"h{n}") for n in range(3))))
+    made.update()
+    before = made.state.routes
+    made.intake.put("a", Snapshot(tuple(route(str(n), f"h{n}") for n in range(3))))
+    assert not made.update()
+    made.intake.put("a", Snapshot(tuple(route(str(n), f"h{n}", "/p" if n == 1 else "") for n in range(4))))
+    assert made.update()
+    assert [one is other for one, other in zip(made.state.routes, before, strict=False)] == [True, False, True]
+
+
+@pytest.mark.parametrize("key", [None, [], {}, 5])
+def test_a_route_with_an_impossible_name_is_a_problem(key: Any) -> None:
+    made = admission()
+    made.intake.put("a", Snapshot((replace(route("x"), key=key), route("good"))))
+    made.update()
+    assert (keys(made), len(made.problems)) == (["good"], 1)
+
+
 def test_a_body_that_is_no_mapping_of_texts_is_no_kind() -> None:
     made = admission()
     made.intake.put("a", Snapshot(objects=(Object({"kind": 5}, Origin("o")),)))
