@@ -255,6 +255,7 @@ class Supervisor:
             await trio.sleep(run.drain_delay_ms / 1000)
         log.info("draining: exchanges have %g s to end", run.drain_timeout_ms / 1000)
         self._leaving.set()
+        self._sockets.turn_away()
         self._sockets.close()                    # ours first: the queues end when the workers have emptied and closed theirs
         self._tell_workers({"type": "drain"})
         with trio.move_on_after(run.drain_timeout_ms / 1000):

@@ -4,10 +4,12 @@ For each TCP listener there is one SO_REUSEPORT socket for each worker slot: the
 A unix listener has one socket that all workers share, as SO_REUSEPORT does not spread those.
 """
 
+import ctypes
 import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,14 @@ from edged.supervisor.holder import holder
 
 _IP_FREEBIND = 15                                # not in the socket module
 _IPV6_FREEBIND = 78
+_SO_ATTACH_FILTER = 26
+_FILTER = (                                      # classic BPF over the TCP header: code, jump if true, if false, constant
+    (0x30, 0, 0, 13),                            # the byte of flags
+    (0x54, 0, 0, 0x12),                          # its bits SYN and ACK
+    (0x15, 0, 1, 0x02),                          # SYN alone:
+    (0x06, 0, 0, 0),                             # drop
+    (0x06, 0, 0, 0xFFFFFFFF),                    # keep
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,14 @@ class Sockets:
     def shared(self) -> list[tuple[int, int]]:
         """The same for the sockets that every worker has."""
         return [(bound.listener.number, bound.sockets[0].fileno()) for bound in self.bound if bound.address.path]
+
+    def turn_away(self) -> None:
+        """Let nobody into the queues any more, whoever still holds the sockets: what is in them can then be emptied, and nothing
+        is cut off when they are closed. New attempts go unanswered until then, and are refused when they are repeated."""
+        for bound in self.bound:
+            for sock in bound.sockets:
+                if not bound.address.path:
+                    _drop_first_packets(sock)
 
     def close(self) -> None:
         """Close our copies, and remove the files of unix sockets. May be called again."""
@@ -141,6 +159,12 @@ def _tcp_socket(listener: Listener, wanted: Address) -> socket.socket:
         level, option = (socket.IPPROTO_IPV6, _IPV6_FREEBIND) if wanted.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_FREEBIND)
         sock.setsockopt(level, option, 1)
     return sock
+
+
+def _drop_first_packets(sock: socket.socket) -> None:
+    """Attach a packet filter that drops what would begin a connection; handshakes that have begun may end."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _FILTER))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_FILTER), ctypes.addressof(program)))
 
 
 def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -22,7 +23,11 @@ __all__ = ["Bridge", "EngineEnded", "EngineLike"]
 log = logging.getLogger("edged.worker")
 
 LOOK_S = 0.001                                   # between two looks whether the engine has obeyed, which has no bell
+HANDSHAKES_S = 0.05                              # for connections that were being made when the doors were closed
+QUEUES_S = 0.5                                   # for queues that nobody enters any more; at max_connections they stay full
 PAUSED_AGAIN_S = 5.0                             # least time between two lines about accepting
+
+_QUEUE_AT = 24                                   # tcpi_unacked: of a listening socket, the length of its queue
 
 
 class EngineLike(Protocol):
@@ -144,7 +149,11 @@ class Bridge:
     # the end
 
     async def drain(self) -> None:
-        """Stop accepting; returns when nothing is open any more."""
+        """Take who waits at the doors, then stop accepting; returns when nothing is open any more."""
+        await trio.sleep(HANDSHAKES_S)
+        with trio.move_on_after(QUEUES_S):
+            while any(_waiting_at(fd) for fds in self._sockets.values() for fd in fds):  # noqa: ASYNC110 - the kernel tells nobody
+                await trio.sleep(LOOK_S)
         self._engine.drain()
         await self.settle()
         for slot in list(self._sockets):
@@ -168,3 +177,12 @@ def _port_of(fd: int) -> int:
     with socket.socket(fileno=os.dup(fd)) as sock:
         name = sock.getsockname()
         return int(name[1]) if isinstance(name, tuple) else 0
+
+
+def _waiting_at(fd: int) -> int:
+    """How many connections wait in a listening socket's queue; 0 for a unix socket, which does not tell."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        if sock.family == socket.AF_UNIX:
+            return 0
+        facts = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE_AT + 4)
+        return int.from_bytes(facts[_QUEUE_AT:], sys.byteorder)

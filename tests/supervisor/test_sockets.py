@@ -193,3 +193,21 @@ def test_which_listeners_collide(bind, first, second, collide):
             bind(*listeners)
     else:
         assert len(bind(*listeners).bound) == 2
+
+
+def test_who_is_turned_away_loses_nothing_and_who_is_in_stays(bind):
+    sockets = bind(listener("127.0.0.1:0"), slots=1)
+    sockets.listen()
+    (door,) = sockets.bound[0].sockets
+    where = door.getsockname()
+    waiting = socket.create_connection(where, timeout=5)
+    sockets.turn_away()
+    with pytest.raises(TimeoutError):
+        socket.create_connection(where, timeout=0.2)
+    waiting.sendall(b"still here")
+    door.setblocking(True)
+    accepted, _ = door.accept()
+    with accepted, waiting:
+        assert accepted.recv(100) == b"still here"
+        accepted.sendall(b"yes")
+        assert waiting.recv(100) == b"yes"
