@@ -321,7 +321,8 @@ cdef void serve_client(Core* core, Ring ring, Front* f) noexcept nogil:
         course = go_on(core, ring, f, front_step(&core.s, f))
         if course == COURSE_AWAY:
             return
-        if course == COURSE_REST and not pulled:
+        # The step may have asked for more than was read before it; a client's end may lie there since the last event.
+        if course == COURSE_REST and not pulled and not (f.port.flags & PORT_READ and channel_pull(core, c)):
             wheel_plan(&core.wheel, &f.deadline)
             tidy(core, f.port)
             channel_attend(core, c)
