@@ -4,7 +4,7 @@ import ctypes
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
@@ -34,13 +34,23 @@ def run_child(name: str, wire_fd: int, wing: Wing) -> int:
     os.set_inheritable(wire_fd, False)
     lines_to_stderr(f"edged {name}")
     name_process(f"edged {name}")
+    status = 0
     try:
         trio.run(_begin, wire_fd, wing)
-    except EdgedError as why:
-        for line in str(why).splitlines():
-            log.error("%s", line)
-        return 1
-    return 0
+    except* EdgedError as group:
+        for why in _each(group):
+            for line in str(why).splitlines():
+                log.error("%s", line)
+        status = 1
+    return status
+
+
+def _each(group: BaseExceptionGroup[EdgedError]) -> Iterator[EdgedError]:
+    for why in group.exceptions:
+        if isinstance(why, BaseExceptionGroup):
+            yield from _each(why)
+        else:
+            yield why
 
 
 def name_process(name: str) -> None:

@@ -101,14 +101,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edged.settings import load
+    from edged.settings.load import load
     from edged.supervisor.process import supervise
 
     return supervise(load(options.config))
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edged.settings import InvalidSettings, annotated, read
+    from edged.settings import InvalidSettings
+    from edged.settings.annotate import annotated
+    from edged.settings.load import read
 
     if options.defaults:
         print(annotated(), end="")
@@ -136,7 +138,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from edged.explain import explain
-    from edged.settings import load
+    from edged.settings.load import load
 
     logging.getLogger("edged").addHandler(logging.NullHandler())
     return explain(load(options.config), options.url)

@@ -1,7 +1,8 @@
-"""The settings: a TOML file, and the environment where the file is silent."""
+"""The settings: a TOML file, and the environment where the file is silent.
 
-from edged.settings.annotate import annotated
-from edged.settings.load import load, read
+Reading them is a matter for the command line (`load`, `annotate`); all other processes are given what was read.
+"""
+
 from edged.settings.settings import InvalidSettings, Settings
 
-__all__ = ["InvalidSettings", "Settings", "annotated", "load", "read"]
+__all__ = ["InvalidSettings", "Settings"]

@@ -13,10 +13,9 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
-from edged.errors import EdgedError
 from edged.settings import Settings
 from edged.wire import Wire, WireClosed, WireError
-from edged.worker.bridge import Bridge, EngineEnded
+from edged.worker.bridge import Bridge
 from edged.worker.engine_config import access_log_wanted, engine_config
 from edged.worker.shipping import Shipping
 
@@ -34,8 +33,6 @@ async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int)
     worker = Worker(index, settings, wire, arena)
     try:
         await worker.run()
-    except* EngineEnded as why:
-        raise EdgedError(str(why.exceptions[0])) from None
     finally:
         wire.close()
 

@@ -1,7 +1,7 @@
 import pytest
 
 from edged.model.listener import AcceptProxy, Mode
-from edged.settings import read
+from edged.settings.load import read
 
 WEB = '[[listener]]\naddress = "127.0.0.1:8080"\n'
 

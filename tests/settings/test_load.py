@@ -4,8 +4,10 @@ import pytest
 from edged._fast.run.syslog import FACILITIES, SEVERITIES
 from edged.errors import StartError
 from edged.model.listener import AcceptProxy, Mode
-from edged.settings import InvalidSettings, Settings, annotated, load, read
+from edged.settings import InvalidSettings, Settings
+from edged.settings.annotate import annotated
 from edged.settings.keys import keys_of
+from edged.settings.load import load, read
 from edged.settings.tables import TABLES, ListenerTable, LogTable
 
 WEB = '[[listener]]\naddress = "127.0.0.1:8080"\n'

@@ -13,7 +13,7 @@ from edged._fast.route.table import TableBuilder
 from edged.model.backend import Backend
 from edged.model.route import Route
 from edged.model.state import State
-from edged.settings import read
+from edged.settings.load import read
 from edged.wire import Wire, WireClosed, wire_pair
 from edged.worker.process import worker_main
 from edged.worker.shipping import Shipping
