@@ -34,7 +34,7 @@ class Identity:
 class Backoff:
     """How long to wait before a child is started again: not at all, unless it keeps dying young."""
 
-    YOUNG_S, FIRST_S, MOST_S = 10.0, 0.5, 30.0
+    YOUNG_S, FIRST_S, MOST_S = 3.0, 0.25, 30.0
 
     def __init__(self) -> None:
         self._pause_s = 0.0

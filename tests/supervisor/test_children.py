@@ -34,9 +34,9 @@ def test_a_child_that_is_killed_now_and_then_is_back_at_once():
 
 def test_a_child_that_keeps_dying_young_is_tried_ever_more_slowly():
     backoff = Backoff()
-    assert [backoff.pause_s(0.1) for _ in range(10)] == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert [backoff.pause_s(0.1) for _ in range(10)] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert backoff.pause_s(11) == 0.0
-    assert backoff.pause_s(0.1) == 0.5
+    assert backoff.pause_s(0.1) == 0.25
 
 
 @pytest.mark.parametrize(
