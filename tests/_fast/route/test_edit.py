@@ -1,7 +1,10 @@
 """Heads on their way through: openshift-routes.md 9, http-edge-behaviour.md 4 and 18."""
 
+import random
+
 import pytest
 
+from edged._fast.parse.head import HeadError, read_request, read_response
 from edged.model.policy import Cookie, Forwarded, HeaderAction
 from tests._fast.route.sites import build, route
 from tests.doors import edit_doors as door
@@ -402,3 +405,94 @@ def test_every_cut_of_the_room_for_a_response_is_noticed():
     for room in range(len(whole)):
         assert door.response(of, lines, cookie=b"abc", flags=door.CLOSE, room=room) is None
     assert door.response(of, lines, cookie=b"abc", flags=door.CLOSE, room=len(whole)) == whole
+
+
+# ---- whatever comes --------------------------------------------------------------------------------------------------
+
+PIECES = [
+    "Host: A.example:80", "Connection: close, x-hop", "Connection: Upgrade", "X-Hop: 1", "Upgrade: h2c, websocket", "TE: trailers",
+    "Cookie: s=1; a=2", "Cookie: ;;s=;=", "Cookie:", "Content-Length: 3", "Transfer-Encoding: chunked", "X-Fold: a,\r\n\tb", "X-Empty:",
+    "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: a\"b;,c\r\n d", "Forwarded: for=x", "Expect: 100-continue", "Proxy: p", "X-SSL: 1",
+    "Set-Cookie: s=9; path=/", "set-cookie: s", "Strict-Transport-Security: x", "Cache-Control: public", "Keep-Alive: 5", "X-Set: 0",
+    "X-Long: " + "y" * 300, "Trailer: T", "X-\xe9: bad name", "x-obs: \xe9\xff",
+]
+ALL_RECIPES = [
+    {"forwarded": mode, "cookie": cookie, "rewrite": rewrite, "hsts": hsts, "request_headers": actions, "response_headers": actions}
+    for mode in Forwarded for cookie in (None, Cookie("s")) for rewrite in (None, "/", "/new#")
+    for hsts, actions in (("", ()), ("max-age=1", (HeaderAction("X-Set", "1"), HeaderAction("host", "inner"), HeaderAction("COOKIE"))))
+]
+
+
+def some_head(chance, first):
+    lines = [chance.choice(first), *chance.sample(PIECES, chance.randrange(12))]
+    raw = b"".join(line.encode("latin-1") + chance.choice([b"\r\n", b"\r\n", b" \r\n", b"\n"]) for line in lines) + b"\r\n"
+    if chance.random() < 0.3:
+        at = chance.randrange(len(raw))
+        raw = raw[:at] + chance.choice([b"", b"\r", b"\n", b" ", b":", b"\x00", b"\r\n ", b";", b","]) + raw[at + chance.randrange(2):]
+    return raw
+
+
+def names(fields):
+    return [name.lower() for name, _ in fields]
+
+
+def sound(data, read):
+    """The facts of a head; None if it is refused or unfinished."""
+    try:
+        return read(data)
+    except HeadError:
+        return None
+
+
+def has_whole_lines(data):
+    return data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r")
+
+
+def test_any_request_goes_on_as_a_sound_one():
+    chance = random.Random(5)
+    tables = [table("/a", **recipe) for recipe in ALL_RECIPES]
+    first = [
+        "GET /a/b?c HTTP/1.1", "POST /a HTTP/1.0", "OPTIONS * HTTP/1.1", "GET http://A.example:80/a HTTP/1.1",
+        "PUT http://a.example HTTP/1.1",
+    ]
+    went_on = 0
+    for _ in range(20_000):
+        raw, flags = some_head(chance, first), chance.choice([0, door.TO_CLOSE, door.DROP_EXPECT])
+        came = sound(raw, read_request)
+        if came is None:
+            continue
+        went_on += 1
+        data = door.request(chance.choice(tables), raw, flags=flags, tls=chance.random() < 0.5)
+        sent = sound(data, read_request)
+        assert sent is not None, (raw, data)
+        assert has_whole_lines(data)
+        assert (sent["method"], sent["length"], sent["minor"]) == (came["method"], came["length"], came["minor"])
+        assert "chunked" in sent["flags"] or "chunked" not in came["flags"]
+        gone = {b"keep-alive", b"upgrade", b"proxy", b"x-ssl", *(name.lower() for name in came["hop"])}
+        if came["minor"] and not flags & door.TO_CLOSE:
+            gone.add(b"connection")
+        assert not gone & set(names(sent["fields"])), (raw, data)
+    assert went_on > 1000
+
+
+def test_any_response_goes_back_as_a_sound_one():
+    chance = random.Random(6)
+    tables = [table("/a", **recipe) for recipe in ALL_RECIPES]
+    first = ["HTTP/1.1 200 OK", "HTTP/1.0 404", "HTTP/1.1 304 Not Modified", "HTTP/1.1 503 \xe9"]
+    went_back = 0
+    for _ in range(6000):
+        raw, flags = some_head(chance, first), chance.choice([0, door.CLOSE, door.KEEP_ALIVE, door.DECHUNK])
+        came = sound(raw, read_response)
+        if came is None:
+            continue
+        went_back += 1
+        data = door.response(chance.choice(tables), raw, flags=flags, cookie=chance.choice([b"", b"value"]))
+        sent = sound(data, read_response)
+        assert sent is not None, (raw, data)
+        assert has_whole_lines(data)
+        assert (sent["status"], sent["reason"], sent["minor"]) == (came["status"], came["reason"], 1)
+        assert sent["length"] == (came["length"] if "chunked" not in came["flags"] else None)
+        assert ("chunked" in sent["flags"]) == ("chunked" in came["flags"] and flags != door.DECHUNK)
+        gone = {b"keep-alive", b"upgrade", *(name.lower() for name in came["hop"])}
+        assert not gone & set(names(sent["fields"])), (raw, data)
+    assert went_back > 1000
