@@ -17,6 +17,29 @@ cdef extern from * nogil:
     int MSG_PEEK
 
 
+cdef void unwatched_add(Core* core, Channel* c) noexcept nogil:
+    cdef Channel** first = &core.unwatched[core.unwatched_now]
+    c.unwatched = 1 + core.unwatched_now
+    c.shelf_next = first[0]
+    if first[0] != NULL:
+        first[0].shelf_prev = c
+    first[0] = c
+
+
+cdef void unwatched_remove(Core* core, Channel* c) noexcept nogil:
+    if c.unwatched == 0:
+        return
+    if c.shelf_prev != NULL:
+        c.shelf_prev.shelf_next = c.shelf_next
+    else:
+        core.unwatched[c.unwatched - 1] = c.shelf_next
+    if c.shelf_next != NULL:
+        c.shelf_next.shelf_prev = c.shelf_prev
+    c.shelf_next = NULL
+    c.shelf_prev = NULL
+    c.unwatched = 0
+
+
 cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
     cdef Channel* c = <Channel*>stock_take(&core.channels)
     if unlikely(c == NULL):
@@ -27,9 +50,7 @@ cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
     c.pipe_out = -1
     c.port.flags = PORT_WRITABLE
     if kind == CHANNEL_CLIENT:
-        c.in_unwatched = True
-        c.unwatched_next = core.unwatched
-        core.unwatched = c
+        unwatched_add(core, c)
     elif unlikely(not channel_watch(core, c)):
         stock_give(&core.channels, c)
         return NULL
@@ -42,6 +63,7 @@ cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil:
 
 cdef bint channel_watch(Core* core, Channel* c) noexcept nogil:
     # What is readable already brings an event at once, so nothing is missed by entering late.
+    unwatched_remove(core, c)
     c.watched = edged_watch(core.ep, EPOLL_CTL_ADD, c.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | <uint32_t>EPOLLET, c) == 0
     return c.watched
 
@@ -55,20 +77,18 @@ cdef void channel_attend(Core* core, Channel* c) noexcept nogil:
 
 
 cdef void channels_watch(Core* core) noexcept nogil:
-    cdef Channel* c = core.unwatched_before
-    cdef Channel* after
-    core.unwatched_before = core.unwatched
-    core.unwatched = NULL
-    while c != NULL:
-        after = c.unwatched_next
-        c.in_unwatched = False
-        if not c.watched and not c.port.flags & PORT_GONE and not channel_watch(core, c):
+    cdef uint8_t before = core.unwatched_now ^ 1
+    cdef Channel* c
+    while core.unwatched[before] != NULL:
+        c = core.unwatched[before]
+        if not channel_watch(core, c):
             c.port.flags |= PORT_BROKEN
             channel_again(core, c)
-        c = after
+    core.unwatched_now = before
 
 
 cdef void bury(Core* core, Channel* c) noexcept nogil:
+    unwatched_remove(core, c)
     relay_drop_pipe(core, c)
     buffer_drop(&c.port.rx, &core.s.blocks)
     buffer_drop(&c.port.tx, &core.s.blocks)
@@ -102,7 +122,7 @@ cdef void channels_bury(Core* core) noexcept nogil:
     cdef Channel* after
     while c != NULL:
         after = c.next
-        if c.in_again or c.in_unwatched:         # a list still names it
+        if c.in_again:                           # the list of unfinished work still names it
             c.next = kept
             kept = c
         else:

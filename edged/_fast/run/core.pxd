@@ -27,10 +27,9 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     void* owner                  # client: its Front; server: its Exchange, NULL while it is parked
     Channel* next                # all channels; after the close: the grave
     Channel* prev
-    Channel* shelf_next          # parked: in its shelf
+    Channel* shelf_next          # server, parked: in its shelf; client, not watched yet: in that list
     Channel* shelf_prev
     Client* kept_by              # idle, and the client it belongs to
-    Channel* unwatched_next      # accepted a moment ago and not in epoll yet
     Channel* again               # has work left from this turn
     uint64_t address_hash        # server: where it leads
     uint32_t slot                # server: of its endpoint
@@ -40,7 +39,7 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     uint8_t kind                 # a ChannelKind
     uint8_t in_again
     uint8_t watched              # in epoll
-    uint8_t in_unwatched
+    uint8_t unwatched            # 1 + the list of those that are not; 0: in none
     uint8_t full_reads           # reads in a row that filled the buffer: worth a pipe
 
 cdef struct Shelf:               # parked channels of one endpoint, the one used last first
@@ -64,9 +63,9 @@ cdef struct Core:
     Stock channels
     Channel* all                 # open channels
     Channel* grave               # closed in this turn
-    Channel* unwatched           # short exchanges on new connections end before they would need epoll
-    Channel* unwatched_before    # those of the span before: still busy, so they are entered next
-    int64_t watch_ms             # when that is
+    Channel* unwatched[2]        # not in epoll: short exchanges on new connections end without it. By turns, a list for each span of time
+    int64_t watch_ms             # when those of the span before, which are still busy, are entered
+    uint8_t unwatched_now        # the list of this span
     Channel* again_first
     Channel* again_last
     Shelf* shelves               # by slot

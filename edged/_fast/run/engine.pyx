@@ -269,7 +269,7 @@ cdef class Engine:
                 wait = 0
             elif core.waiting:
                 wait = min(wait, POLL_MS)
-            if core.unwatched != NULL or core.unwatched_before != NULL:
+            if core.unwatched[0] != NULL or core.unwatched[1] != NULL:
                 wait = min(wait, WATCH_MS)
             if core.no_descriptors:
                 wait = min(wait, 50)
@@ -313,7 +313,7 @@ cdef class Engine:
             self.told_idle = True
             write(self.bell, &one, sizeof(one))
         core.s.tally.buffers = core.s.blocks.out
-        if (core.unwatched != NULL or core.unwatched_before != NULL) and core.s.now_ms >= core.watch_ms:
+        if (core.unwatched[0] != NULL or core.unwatched[1] != NULL) and core.s.now_ms >= core.watch_ms:
             core.watch_ms = core.s.now_ms + WATCH_MS
             channels_watch(core)
         if core.grave != NULL:
