@@ -14,6 +14,7 @@ BIN := .venv/bin
 SETUP := $(BIN)/python setup.py -q
 PYTEST := PYTHONSAFEPATH=1 $(BIN)/pytest
 STAMPS := .venv/stamps
+comma := ,
 CYTHON := $(shell find edged -name '*.pyx' -o -name '*.pxd' 2>/dev/null) setup.py
 DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
@@ -32,8 +33,10 @@ test: $(STAMPS)/machine-test $(STAMPS)/doors build/checked/.stamp short-fuzz
 	PYTHONPATH=build/checked $(PYTEST) tests $(ARGS)
 
 bench: $(STAMPS)/machine-test $(STAMPS)/dev $(STAMPS)/built tools
-	$(BIN)/python -m bench.loads.run $(ARGS)
-	$(if $(ARGS),,$(PYTEST) bench --benchmark-only --benchmark-columns=min,median,ops --benchmark-sort=name)
+	@status=0; \
+	$(BIN)/python -m bench.loads.run $(ARGS) || status=$$?; \
+	$(if $(ARGS),,$(PYTEST) bench --benchmark-only --benchmark-columns=min$(comma)median$(comma)ops --benchmark-sort=name || status=$$?;) \
+	exit $$status
 
 fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
