@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from tests.scenarios.harness.backend import Backend, Refusing, Script
 from tests.scenarios.harness.daemon import Daemon, Routes
 from tests.scenarios.harness.site import Site
 from tests.scenarios.harness.until import until
+
+
+SPARE_PIPE_ENDS = 2 * 64 + 4                     # what a worker keeps for the next bodies, and what its main thread has
 
 
 @pytest.fixture
@@ -30,12 +33,36 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
         _end(one)
 
 
+class Shared:
+    """The daemon that many tests share; another one after a test that has left it in disorder."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._numbers = itertools.count()
+        self._daemon: Daemon | None = None
+
+    def get(self) -> Daemon:
+        if self._daemon is None:
+            self._daemon = Daemon(self._directory / f"{next(self._numbers)}")
+        return self._daemon
+
+    def end(self) -> None:
+        ending, self._daemon = self._daemon, None
+        if ending is not None:
+            _end(ending)
+
+
 @pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One that many tests share. Use `site` to have a host of your own there."""
-    shared = Daemon(tmp_path_factory.mktemp("edge") / "daemon")
-    yield shared
-    _end(shared)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    one = Shared(tmp_path_factory.mktemp("shared"))
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def edge(shared: Shared) -> Daemon:
+    """A daemon with default settings that many tests share. Use `site` to have a host of your own there."""
+    return shared.get()
 
 
 def _end(daemon: Daemon) -> None:
@@ -74,35 +101,37 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def site(edge: Daemon, backend: Callable[..., Backend]) -> Iterator[Callable[..., Site]]:
+def site(edge: Daemon, shared: Shared, backend: Callable[..., Backend]) -> Iterator[Callable[..., Site]]:
     """site(*scripts, **route) puts a backend of these scripts behind a host of its own on the shared daemon.
 
-    Afterwards the daemon has nothing open any more, and no more descriptors than before."""
+    Afterwards the daemon has nothing open any more, and no more sockets than before."""
     sites: list[Site] = []
-    files: list[Path] = []
-    edge.until_idle()
-    descriptors = edge.descriptors()
+    routes: list[dict[str, Any]] = []
+    sockets = edge.sockets()
 
     def make(*scripts: Script, to: Any = None, **route: Any) -> Site:
         host = f"site{next(_numbers)}.test"
         backends = [] if to is not None else [backend(*scripts)]
-        made = Site(edge, host, backends)
+        sites.append(Site(edge, host, backends))
         endpoints = [one.address for one in backends] if to is None else to
-        edge.change_routes([{"host": host, "to": endpoints, **route}], f"{host}.yaml")
-        files.append(edge.routes_dir / f"{host}.yaml")
-        sites.append(made)
-        return made
+        routes.append({"host": host, "to": endpoints, **route})
+        edge.change_routes(routes)               # those of the test before go with that
+        return sites[-1]
 
     yield make
+    try:
+        _withdraw(edge, sites)
+        until(lambda: edge.sockets() <= sockets, what=f"no more than {sockets} sockets are open")
+        assert edge.pipes() <= SPARE_PIPE_ENDS
+    except (AssertionError, OSError):
+        shared.end()
+        raise
+
+
+def _withdraw(edge: Daemon, sites: Sequence[Site]) -> None:
     for one in sites:
         one.close()
         for each in one.backends:
             each.hang_up()
     edge.until_idle()
-    before = edge.table_versions()
-    for file in files:
-        file.unlink()
-    if files:
-        edge.until_newer_table(before)
     until(lambda: edge.gauges()["pooled"] == 0, what="no idle connection is left")
-    until(lambda: edge.descriptors() <= descriptors, what=f"no more than {descriptors} descriptors are open")

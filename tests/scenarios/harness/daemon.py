@@ -177,9 +177,13 @@ class Daemon:
     def _child(self, name: str) -> int:
         return next((pid for pid in processes.children(self.pid) if processes.name_of(pid) == name), 0)
 
-    def descriptors(self, index: int = 0) -> int:
+    def sockets(self, index: int = 0) -> int:
         """How many a worker has open."""
-        return processes.descriptors(self.worker_pid(index))
+        return processes.descriptors(self.worker_pid(index))["socket"]
+
+    def pipes(self, index: int = 0) -> int:
+        """Ends of pipes that a worker has open."""
+        return processes.descriptors(self.worker_pid(index))["pipe"]
 
     def anonymous_bytes(self, index: int = 0) -> int:
         """Memory of a worker's own."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 __all__ = ["alive", "anonymous_bytes", "children", "descendants", "descriptors", "name_of"]
@@ -24,9 +25,15 @@ def name_of(pid: int) -> str:
     return _read(f"/proc/{pid}/comm").strip()
 
 
-def descriptors(pid: int) -> int:
-    """How many it has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def descriptors(pid: int) -> Counter[str]:
+    """What it has open, by sort: "socket", "pipe", ..."""
+    sorts: Counter[str] = Counter()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            sorts[re.split(r":|\[", os.readlink(f"/proc/{pid}/fd/{fd}"), maxsplit=1)[0]] += 1
+        except FileNotFoundError:                # closed in the meantime
+            pass
+    return sorts
 
 
 def anonymous_bytes(pid: int) -> int:
