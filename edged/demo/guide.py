@@ -107,7 +107,7 @@ def routes(ports: Mapping[str, int]) -> str:
 def guide(place: Place) -> str:
     """Lines to paste, and what they should show."""
     url = f"http://127.0.0.1:{place.http_port}"
-    edged = "edged" if shutil.which("edged") else f"{sys.executable} -m edged"
+    edged = "edged" if shutil.which("edged") else sys.argv[0] if sys.argv[0].endswith("bin/edged") else f"{sys.executable} -m edged"
     hello = (
         r"GET /echo HTTP/1.1\r\nHost: live.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         r"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
