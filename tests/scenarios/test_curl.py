@@ -41,7 +41,7 @@ def test_head_has_no_body(fetch):
 def test_uploads(fetch, tmp_path, size, coding):
     file = tmp_path / "body"
     file.write_bytes(content(size))
-    how = [] if coding == "length" else ["-H", "Transfer-Encoding: chunked"]
+    how = ["-H", "Expect:"] if coding == "length" else ["-H", "Expect:", "-H", "Transfer-Encoding: chunked"]
     told = json.loads(fetch("-T", str(file), *how))
     assert (told["length"], told["sha256"]) == (size, sha256(content(size)))
 
