@@ -50,7 +50,8 @@ def take_inventory(paths: list[str]) -> Inventory:
 def _take_folder(inventory: Inventory, path: str) -> None:
     try:
         with os.scandir(path) as entries:
-            found = [(entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries if _NAME.fullmatch(entry.name)]
+            found = [(entry.name, entry.is_symlink(),
+                entry.is_dir(follow_symlinks=False)) for entry in entries if _NAME.fullmatch(entry.name)]
     except OSError:                              # it went meanwhile, or may not be read
         inventory.missing.append(path)
         return

@@ -15,7 +15,8 @@ def endpoint(address: str = "127.0.0.1:80", **more: Any) -> Endpoint:
     return Endpoint(host, int(port), more.pop("name", address), **more)
 
 
-def route(key: str = "r", host: str = "h.example.com", path: str = "", *, to: Sequence[Endpoint | str] = (), line: int = 0, **more: Any) -> Route:
+def route(key: str = "r", host: str = "h.example.com", path: str = "", *, to: Sequence[Endpoint | str] = (), line: int = 0,
+    **more: Any) -> Route:
     backend = more.pop("backend", None) or Backend(key or "nameless", tuple(endpoint(one) if isinstance(one, str) else one for one in to))
     return Route(key, host, path, backend, origin=Origin(more.pop("where", "routes.yaml"), line), **more)
 
@@ -44,7 +45,7 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for a condition; the test's own deadline bounds it."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - what is waited for is seen from outside
         await trio.sleep(0.005)
 
 

@@ -30,7 +30,8 @@ def test_unix_sockets_need_no_port() -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "at"), [
-    ("key", "", "key"), ("key", "a b", "key"), ("key", 5, "key"), ("host", "a_b", "host"), ("host", "A.com", "host"), ("host", "a..b", "host"),
+    ("key", "", "key"), ("key", "a b", "key"), ("key", 5, "key"), ("host", "a_b", "host"), ("host", "A.com", "host"),
+    ("host", "a..b", "host"),
     ("host", "*.a.com", "host"), ("host", "a" * 64, "host"), ("host", ".".join(["a" * 60] * 5), "host"), ("host", None, "host"),
     ("path", "x", "path"), ("path", "/a b", "path"), ("path", "/a\n", "path"), ("path", "/?", "path"), ("backend", None, "backend"),
     ("wildcard", "yes", "wildcard"), ("cookie", Cookie("a=b"), "cookie.name"), ("cookie", Cookie("a", False, "x"), "cookie.same_site"),
@@ -45,7 +46,8 @@ def test_flaws_of_a_route(field: str, value: Any, at: str) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [
-    ("name", ""), ("name", "a\nb"), ("endpoints", None), ("balance", "x"), ("balance", Balance(depth=-1)), ("timeouts", Timeouts(server_ms=-5)),
+    ("name", ""), ("name", "a\nb"), ("endpoints", None), ("balance", "x"), ("balance", Balance(depth=-1)),
+    ("timeouts", Timeouts(server_ms=-5)),
     ("timeouts", Timeouts(server_ms=1 << 31)), ("send_proxy", 3), ("retries", -1), ("redispatch", 200), ("maxqueue", "1"),
 ])
 def test_flaws_of_a_backend(field: str, value: Any) -> None:

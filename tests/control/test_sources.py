@@ -199,7 +199,7 @@ def test_reading_again_starts_it_anew_at_once_even_in_a_pause() -> None:
 def test_cancelling_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         with trio.move_on_after(5):
-            await runner(Inbox(), lambda _: trio.sleep_forever()).run()
+            await runner(Inbox(), Given().run).run()
 
     virtual(story)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -6,9 +6,10 @@ import time
 
 import pytest
 import trio
+import trio.lowlevel
 
 from edged.control.watchdog import Watchdog
-from tests.control.given import play
+from tests.control.given import play, until
 
 
 def block(until: threading.Event) -> None:
@@ -37,11 +38,10 @@ def blocked(caplog: pytest.LogCaptureFixture, owner: str | None) -> str:
         with Watchdog(lambda module: owner if module == __name__ else None, patience_s=0.3) as watchdog:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watchdog.run)
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
                 released.start()
                 block(released.event)
-                while "go on" not in caplog.text:
-                    await trio.sleep(0.01)
+                await until(lambda: "go on" in caplog.text)
                 nursery.cancel_scope.cancel()
         released.join()
 

@@ -7,7 +7,8 @@ from edged.hooks import SettingsError, SourceError
 from edged.hooks.fence import PluginFailed, fence
 
 
-@pytest.mark.parametrize("why", [ValueError("x"), KeyError(1), MemoryError(), RecursionError(), SystemExit(0), AssertionError(), StopIteration()])
+@pytest.mark.parametrize("why", [ValueError("x"), KeyError(1), MemoryError(), RecursionError(), SystemExit(0), AssertionError(),
+    StopIteration()])
 def test_anything_becomes_plugin_failed_with_its_cause(why: BaseException) -> None:
     with pytest.raises(PluginFailed) as caught, fence("p"):
         raise why
@@ -23,7 +24,7 @@ def test_what_plugins_raise_on_purpose_passes(why: Exception) -> None:
 
 
 def test_source_errors_out_of_a_nursery_are_one() -> None:
-    with pytest.raises(SourceError, match="^a; b$"), fence("p"):
+    with pytest.raises(SourceError, match=r"^a; b$"), fence("p"):
         raise ExceptionGroup("g", [SourceError("a"), ExceptionGroup("h", [SourceError("b")])])
     with pytest.raises(PluginFailed), fence("p"):
         raise ExceptionGroup("g", [SourceError("a"), ValueError("b")])
@@ -43,5 +44,5 @@ def test_cancelling_and_interrupts_pass() -> None:
 
 
 def test_a_message_of_many_lines_is_told_on_one() -> None:
-    with pytest.raises(PluginFailed, match="^plugin p failed: ValueError: one two$"), fence("p"):
+    with pytest.raises(PluginFailed, match=r"^plugin p failed: ValueError: one two$"), fence("p"):
         raise ValueError("one\ntwo")

@@ -70,7 +70,8 @@ def test_sources_and_kinds_of_all_plugins_are_offered(plugin: Write) -> None:
     ("raise SystemExit(1)", "SystemExit"),
     ("def x(:", "SyntaxError"),
     ("x = 1", "it implements no hook"),
-    ("from edged.hooks import hookimpl\nEDGED_API = 2\n@hookimpl\ndef edged_sources(settings): return ()", "it needs plugin API 2, this is API 1"),
+    ("from edged.hooks import hookimpl\nEDGED_API = 2\n@hookimpl\ndef edged_sources(settings): return ()",
+     "it needs plugin API 2, this is API 1"),
     ("from edged.hooks import hookimpl\n@hookimpl\ndef edged_suorces(settings): return ()", "there is no hook edged_suorces"),
     ("from edged.hooks import hookimpl\n@hookimpl\ndef edged_sources(settings, more): return ()", "PluginValidationError"),
 ])

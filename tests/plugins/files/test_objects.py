@@ -1,7 +1,6 @@
 """Objects of a cluster from files: packed, with their lines."""
 
 import pytest
-
 from edged_plugins.files.content import Content, read_text
 from edged_plugins.files.objects import PackedBody
 from edged_plugins.files.shortform import Defaults

@@ -5,15 +5,15 @@ from hashlib import md5
 from typing import Any
 
 import pytest
-
-from edged.control.sound import flaw
-from edged.hooks import Algorithm, Balance, Cookie, Endpoint, Forwarded, HeaderAction, Problem, Route, Timeouts
 from edged_plugins.files.content import read_text
 from edged_plugins.files.shortform import Defaults, schema
 
+from edged.control.sound import flaw
+from edged.hooks import Algorithm, Balance, Cookie, Endpoint, Forwarded, HeaderAction, Problem, Route, Timeouts
 
-def read(text: str, defaults: Defaults = Defaults()) -> tuple[tuple[Route, ...], list[str]]:
-    content = read_text(text.encode(), "f.yaml", defaults)
+
+def read(text: str, defaults: Defaults | None = None) -> tuple[tuple[Route, ...], list[str]]:
+    content = read_text(text.encode(), "f.yaml", defaults or Defaults())
     assert all(flaw(route) is None for route in content.routes)
     return content.routes, [str(problem) for problem in content.problems]
 
@@ -135,7 +135,7 @@ def test_defaults_fill_what_is_left_out() -> None:
     ("{host: a.com, to: [], balance: hdr}", "balance: must be one of"),
     ("{host: a.com, to: [], balance: {algorithm: hdr}}", "balance.key: is missing: hdr needs the name to look for"),
     ("{host: a.com, to: [], balance: {hash: map}}", "balance: algorithm is missing"),
-    ("{host: a.com, to: [], send_proxy: v3}", 'send_proxy: must be one of v1, v2; did you mean "v2"?'),
+    ("{host: a.com, to: [], send_proxy: v3}", "send_proxy: must be one of v1, v2"),
     ("{host: a.com, to: [], path: shop}", 'path: "shop" is not of the right form: it starts with "/"'),
     ("{host: a.com, to: [], path: '/a b'}", "path: "),
     ("{host: a.com, to: [], name: 'a b'}", "name: "),
@@ -166,15 +166,18 @@ def test_everything_that_is_wrong_is_told() -> None:
 
 
 def test_lines_and_names_in_problems() -> None:
-    content = read_text(b"---\na: 1\n---\nroutes:\n- host: x.com\n  to:\n  - '127.0.0.1:80'\n  - address: y\n    weight: 1\n", "f", Defaults())
+    text = b"---\na: 1\n---\nroutes:\n- host: x.com\n  to:\n  - '127.0.0.1:80'\n  - address: y\n    weight: 1\n"
+    content = read_text(text, "f", Defaults())
     assert [(problem.origin.line, problem.key, problem.object) for problem in content.problems] == [
         (2, "", ""), (8, "routes[0].to[1].address", "x.com"),
     ]
 
 
 def test_a_key_given_twice_refuses_its_route_only() -> None:
-    routes, problems = read("routes:\n- host: a.com\n  host: b.com\n  to: []\n- {host: c.com, to: [{address: '1.1.1.1:1', weight: 1, weight: 2}]}\n"
-                            "- {host: d.com, to: []}\n")
+    routes, problems = read(
+        "routes:\n- host: a.com\n  host: b.com\n  to: []\n"
+        "- {host: c.com, to: [{address: '1.1.1.1:1', weight: 1, weight: 2}]}\n- {host: d.com, to: []}\n"
+    )
     assert [one.key for one in routes] == ["d.com"]
     assert problems == ["f.yaml:3: routes[0].host: this key is here twice", "f.yaml:5: routes[1].to[0].weight: this key is here twice"]
 

@@ -5,15 +5,15 @@ import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import edged_plugins.files.source as room
 import pytest
 import trio
-
-import edged_plugins.files.source as room
-from edged.hooks import SettingsError, Snapshot, SourceError
 from edged_plugins.files import edged_sources
 from edged_plugins.files.shortform import Defaults
 from edged_plugins.files.source import FilesSource
-from tests.control.given import play
+
+from edged.hooks import SettingsError, Snapshot, SourceError
+from tests.control.given import play, until
 
 Story = Callable[["Watched"], Awaitable[None]]
 
@@ -46,8 +46,7 @@ class Watched:
     async def shows(self, *hosts: str, problem: str = "") -> None:
         """Wait until these hosts are served, and this is the problem, or there is none."""
         with trio.move_on_after(10):
-            while self.hosts != list(hosts) or (problem not in "".join(self.problems) if problem else self.problems):
-                await trio.sleep(0.002)
+            await until(lambda: self.hosts == list(hosts) and (problem in "".join(self.problems) if problem else not self.problems))
             return
         raise AssertionError(f"{self.hosts} {self.problems} instead of {hosts} {problem}")
 
@@ -319,8 +318,7 @@ def test_large_files_are_read_by_a_child_and_mean_the_same(tmp_path: Path, monke
     async def once(watched: Watched) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watched.source.run, watched.publish)
-            while watched.now is None:
-                await trio.sleep(0.01)
+            await until(lambda: watched.now)
             nursery.cancel_scope.cancel()
 
     play(lambda: once(here))
@@ -356,8 +354,7 @@ def test_what_did_not_change_is_the_same_object(tmp_path: Path) -> None:
         before = watched.now
         assert before is not None
         (tmp_path / "a.yaml").write_text("kind: A\nn: 1\n---\nkind: A\nn: 3\n")
-        while watched.now is before:
-            await trio.sleep(0.002)
+        await until(lambda: watched.now is not before)
         assert watched.now is not None
         assert watched.now.routes[0] is before.routes[0]
         assert [one is other for one, other in zip(watched.now.objects, before.objects, strict=True)] == [True, False]
@@ -427,7 +424,8 @@ def test_settings_that_are_wrong(table: dict[str, object], key: str, told: str) 
 
 def test_settings(tmp_path: Path) -> None:
     assert edged_sources({"__dir__": "/x"}) == ()
-    (source,) = edged_sources({"files": {"paths": ["r.yaml", "/abs"]}, "__dir__": str(tmp_path), "defaults": {"balance": "first", "other": 1}})
+    (source,) = edged_sources({"files": {"paths": ["r.yaml", "/abs"]}, "__dir__": str(tmp_path), "defaults": {"balance": "first",
+    "other": 1}})
     assert isinstance(source, FilesSource)
     assert source._paths == [str(tmp_path / "r.yaml"), "/abs"]
     assert source._defaults == Defaults(balance="first")

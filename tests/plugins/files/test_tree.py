@@ -1,11 +1,11 @@
 """YAML that knows its lines, and what hostile text may not do."""
 
+import contextlib
 import gc
 import math
 from typing import Any
 
 import pytest
-
 from edged_plugins.files.tree import Document, YamlError, line_of, read_documents
 
 
@@ -16,7 +16,8 @@ def one(text: str | bytes) -> Document:
 
 @pytest.mark.parametrize(("written", "value"), [
     ("no", "no"), ("on", "on"), ("yes", "yes"), ("true", True), ("True", True), ("FALSE", False), ("tRue", "tRue"),
-    ("017", 17), ("0o17", 15), ("0x1F", 31), ("1:30", "1:30"), ("1_000", "1_000"), ("-5", -5), ("+5", 5), ("1e3", 1000.0), (".5", 0.5), ("1.", 1.0),
+    ("017", 17), ("0o17", 15), ("0x1F", 31), ("1:30", "1:30"), ("1_000", "1_000"), ("-5", -5), ("+5", 5), ("1e3", 1000.0), (".5", 0.5),
+    ("1.", 1.0),
     (".inf", math.inf), ("-.INF", -math.inf), ("~", None), ("", None), ("null", None), ("Null", None), ("nul", "nul"), (".", "."),
     ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), ("'5'", "5"), ('"true"', "true"), ("!!str 5", "5"), ("! 5", "5"), ("!!int 5", 5),
     ("!!null ''", None), ("18446744073709551615", 18446744073709551615), ("18446744073709551616", 18446744073709551616.0),
@@ -104,10 +105,8 @@ def test_utf_16_is_read_as_well() -> None:
 
 def test_the_collector_is_as_it_was() -> None:
     for text in ("a: 1", "a: ["):
-        try:
+        with contextlib.suppress(YamlError):
             read_documents(text)
-        except YamlError:
-            pass
         assert gc.isenabled()
     gc.disable()
     try:

@@ -4,15 +4,27 @@ from hashlib import md5
 from typing import Any
 
 import pytest
+from edged_plugins.openshift.kind import RouteKind
 
 from edged.control.intake import Intake
 from edged.control.kinds import Translator
 from edged.control.sound import flaw
 from edged.hooks import (
-    Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Object, Origin, Route, Snapshot, Termination, Timeouts, Translation,
+    Algorithm,
+    Balance,
+    Cookie,
+    Forwarded,
+    HeaderAction,
+    Insecure,
+    Object,
+    Origin,
+    Route,
+    Snapshot,
+    Termination,
+    Timeouts,
+    Translation,
 )
 from edged.hooks.manager import OfferedKind
-from edged_plugins.openshift.kind import RouteKind
 from tests.control.given import endpoints, thing
 
 H, R = "haproxy.router.openshift.io/", "router.openshift.io/"
@@ -68,7 +80,8 @@ def test_the_legacy_api_is_the_same() -> None:
 
 def test_without_a_creation_time_it_is_as_old_as_can_be() -> None:
     assert served(a_route()).created_s == 0.0
-    translation = Cluster().has(a_route(meta={"creationTimestamp": "yesterday"}), a_route("b", meta={"creationTimestamp": "2026-01-01T00:00:00"}))
+    written = ["yesterday", "2026-01-01T00:00:00"]
+    translation = Cluster().has(*(a_route(f"r{at}", meta={"creationTimestamp": time}) for at, time in enumerate(written)))
     assert translation.routes == ()
     assert [problem.key for problem in translation.problems] == ["metadata.creationTimestamp"] * 2
 
@@ -154,7 +167,8 @@ def test_balance(annotation: str, router: dict[str, Any], tls: str | None, expec
     ({"timeout": "5s", "timeout-tunnel": "never"}, True, Timeouts(tunnel_ms=5000)),
 ])
 def test_timeouts(annotations: dict[str, str], raw: bool, expected: Timeouts) -> None:
-    told = a_route(annotations={f"{H}{key}": value for key, value in annotations.items()}, tls={"termination": "passthrough"} if raw else None)
+    annotations = {f"{H}{key}": value for key, value in annotations.items()}
+    told = a_route(annotations=annotations, tls={"termination": "passthrough"} if raw else None)
     assert served(told).backend.timeouts == expected
 
 

@@ -1,7 +1,6 @@
 """Weights of endpoints: openshift-routes.md 8.5."""
 
 import pytest
-
 from edged_plugins.openshift.weights import endpoint_weights
 
 
