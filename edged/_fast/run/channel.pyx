@@ -10,11 +10,15 @@ from edged._fast.run.core cimport CHANNEL_CLIENT
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_SHUT,
-    PORT_SHUT_ASKED, PORT_WRITABLE, Port,
+    PORT_SHUT_ASKED, PORT_WRITABLE, Port, RAW_ENDLESS,
 )
 
 cdef extern from * nogil:
     int MSG_PEEK
+
+cdef enum:
+    HEAD_ROOM = 1024             # read where only a head should be copied and its body go through a pipe
+    JOIN_LEAST = 65536           # with so much to follow at once, a piece need not leave by itself
 
 
 cdef void unwatched_add(Core* core, Channel* c) noexcept nogil:
@@ -155,6 +159,8 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     room = buffer_room(&port.rx, &core.s.blocks)
     if room == 0:
         return False
+    if c.large and not c.spliced and buffer_n(&port.rx) == 0:
+        room = min(room, HEAD_ROOM)
     n = edged_recv(c.fd, port.rx.at + port.rx.tail, room, 0)
     if likely(n > 0):
         port.rx.tail += <uint32_t>n
@@ -210,6 +216,10 @@ cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
     return move == RELAY_MOVED
 
 
+cdef inline bint more_at_once(const Port* port, const Port* source, uint32_t raw) noexcept nogil:
+    return raw and port.raw_left - raw >= JOIN_LEAST and port.raw_left < RAW_ENDLESS // 2 and source.flags & PORT_READABLE != 0
+
+
 cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
     cdef Port* port = &c.port
     cdef Port* source = port.raw_from
@@ -226,7 +236,8 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
         return relay(core, <Channel*>source, c)
     if not port.flags & PORT_WRITABLE:
         return False
-    n = edged_send2(c.fd, port.tx.at + port.tx.head if own else NULL, own, source.rx.at + source.rx.head if raw else NULL, raw, 0)
+    n = edged_send2(c.fd, port.tx.at + port.tx.head if own else NULL, own, source.rx.at + source.rx.head if raw else NULL, raw,
+                    more_at_once(port, source, raw))
     if unlikely(n < 0):
         if edged_errno() == EAGAIN:
             port.flags &= ~<uint32_t>PORT_WRITABLE

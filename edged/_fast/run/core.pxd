@@ -40,6 +40,9 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     uint8_t in_again
     uint8_t watched              # in epoll
     uint8_t unwatched            # 1 + the list of those that are not; 0: in none
+    uint8_t spliced              # server: the answer of this exchange goes through a pipe
+    uint8_t large                # server: so did the one before
+    uint8_t spoiled              # bytes that belong to nobody are in the pipe towards us
     uint8_t full_reads           # reads in a row that filled the buffer: worth a pipe
 
 cdef struct Shelf:               # parked channels of one endpoint, the one used last first
@@ -82,6 +85,7 @@ cdef struct Core:
     int ep
     uint32_t pool_most           # idle channels kept for one endpoint
     uint8_t splice               # allowed
+    int64_t splice_ms            # not before: there was no descriptor for a pipe
     uint8_t log_format
     uint8_t accept_paused
     uint8_t no_descriptors       # accept or connect ran out of them

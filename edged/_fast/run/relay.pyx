@@ -7,19 +7,22 @@ from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
+    PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
 
 cdef enum:
     SPLICE_LEAST = 65536         # of a known length
     SPARE_PIPES = 64
-    PIPE_BYTES = 524288
+    PIPE_BYTES = 1048576
+    REST_MS = 1000               # without pipes, after descriptors ran out
     TURN_MOST = 2097152          # bytes for one direction in one turn; others want their share
     THIN = 8192                  # a tunnel whose pieces are smaller goes back to copying
 
 
 cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
-    if not core.splice or not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
+    if not core.splice or core.s.now_ms < core.splice_ms:
+        return False
+    if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
         return False
     if not to.port.flags & PORT_WRITABLE or not source.port.flags & PORT_READ:
         return False
@@ -48,7 +51,7 @@ cdef bint take_pipe(Core* core, Channel* to) noexcept nogil:
 cdef void relay_drop_pipe(Core* core, Channel* to) noexcept nogil:
     if to.pipe_in < 0:
         return
-    if to.port.in_pipe == 0 and core.n_pipes < SPARE_PIPES:
+    if to.port.in_pipe == 0 and not to.spoiled and core.n_pipes < SPARE_PIPES:
         core.pipes[core.n_pipes][0] = to.pipe_out
         core.pipes[core.n_pipes][1] = to.pipe_in
         core.n_pipes += 1
@@ -56,6 +59,7 @@ cdef void relay_drop_pipe(Core* core, Channel* to) noexcept nogil:
         close(to.pipe_in)
         close(to.pipe_out)
     to.port.in_pipe = 0
+    to.spoiled = False
     to.pipe_in = -1
     to.pipe_out = -1
 
@@ -72,10 +76,18 @@ cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
     cdef ssize_t n
     if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
         return 0
-    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES), False)
+    # One byte more than is due: where it does not come, the source is empty and need not be asked again.
+    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES) + 1, False)
     if n > 0:
-        to.port.in_pipe = <uint32_t>n
         source.port.received += <uint64_t>n
+        if <uint64_t>n > to.port.raw_left:
+            to.spoiled = True                                 # a body longer than announced: its rest reaches nobody
+            source.port.flags |= PORT_HUNG_UP
+            n = <ssize_t>to.port.raw_left
+        elif <uint64_t>n == to.port.raw_left and not source.port.flags & PORT_HUNG_UP:
+            source.port.flags &= ~<uint32_t>PORT_READABLE
+        to.port.in_pipe = <uint32_t>n
+        source.spliced = True
         return n
     if n == 0:
         channel_ended(source)
@@ -115,7 +127,7 @@ cdef RelayMove relay_splice(Core* core, Channel* source, Channel* to) noexcept n
     if to.port.in_pipe == 0:
         buffer_drop(&source.port.rx, &core.s.blocks)
     if not take_pipe(core, to):
-        core.splice = False                                   # no descriptors: copying works as well
+        core.splice_ms = core.s.now_ms + REST_MS              # no descriptors: copying works as well
         return RELAY_MOVED
     while moved < TURN_MOST and to.port.raw_left:
         if to.port.in_pipe == 0:

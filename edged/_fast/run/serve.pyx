@@ -155,6 +155,8 @@ cdef void let_go(Core* core, Exchange* x, bint keep) noexcept nogil:
         channel_close(core, c)
         return
     c.port.flags |= PORT_REUSED
+    c.large = c.spliced
+    c.spliced = False
     c.port.raw_from = NULL
     buffer_drop(&c.port.rx, &core.s.blocks)
     if x.flags & X_PRIVATE or core.s.reuse == REUSE_NEVER:
