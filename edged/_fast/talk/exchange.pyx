@@ -547,9 +547,9 @@ cdef void set_deadline(Shared* s, Exchange* x) noexcept nogil:
         x.moved_ms = s.now_ms
     if x.phase == PHASE_TUNNEL:
         due = deadline(s, b.tunnel_ms, s.times.tunnel_ms, x.moved_ms)
-        if x.asking.done:
+        if x.answering.done:                     # the client has been told the end, and it is its turn to end
             due = deadline(s, b.client_fin_ms, s.times.client_fin_ms, x.moved_ms) or due
-        elif x.answering.done:
+        elif x.asking.done:
             due = deadline(s, b.server_fin_ms, s.times.server_fin_ms, x.moved_ms) or due
     elif waits_for_client(x):
         due = deadline(s, b.client_ms, s.times.client_ms, x.moved_ms)
@@ -601,7 +601,7 @@ cdef uint32_t exchange_timeout(Shared* s, Exchange* x) noexcept nogil:
     if x.phase == PHASE_QUEUE:
         return end_refuse(s, x, 503, b"no place became free in time", c"s", c"Q")
     if x.phase == PHASE_TUNNEL:
-        return end_cut(s, x, c"c" if x.asking.done or not x.answering.done else c"s", c"D")
+        return end_cut(s, x, c"s" if x.asking.done and not x.answering.done else c"c", c"D")
     if waits_for_client(x):
         if x.phase == PHASE_ASK:
             return end_refuse(s, x, 408, b"the body did not arrive in time", c"c", c"H")
