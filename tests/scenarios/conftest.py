@@ -17,20 +17,40 @@ from tests.scenarios.harness.until import until
 SPARE_PIPE_ENDS = 2 * 64 + 4                     # what a worker keeps for the next bodies, and what its main thread has
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+class Daemons:
     """daemon(settings, routes) starts one. Afterwards it ends with status 0 and leaves nothing behind."""
-    running: list[Daemon] = []
 
-    def start(settings: Mapping[str, Any] | None = None, routes: Routes = (), *, allow: str = "$^") -> Daemon:
-        started = Daemon(tmp_path / f"daemon-{len(running)}", settings, routes)
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: list[Daemon] = []
+
+    def __call__(
+        self, settings: Mapping[str, Any] | None = None, routes: Routes = (), variables: Mapping[str, str] | None = None, *, allow: str = "$^"
+    ) -> Daemon:
+        """`allow`: tracebacks that stderr may show; otherwise there must be none."""
+        started = Daemon(self._directory / f"daemon-{len(self._running)}", settings, routes, variables)
         started.allowed = allow
-        running.append(started)
+        self._running.append(started)
         return started
 
-    yield start
-    for one in running:
-        _end(one)
+    def end(self) -> None:
+        while self._running:
+            _end(self._running.pop())
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemons]:
+    daemons = Daemons(tmp_path)
+    yield daemons
+    daemons.end()
+
+
+@pytest.fixture(scope="module")
+def lasting_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
+    """The same for all tests of a module."""
+    daemons = Daemons(tmp_path_factory.mktemp("lasting"))
+    yield daemons
+    daemons.end()
 
 
 class Shared:
@@ -75,8 +95,7 @@ def _end(daemon: Daemon) -> None:
     assert not tracebacks
 
 
-@pytest.fixture
-def backend() -> Iterator[Callable[..., Backend]]:
+def _backends() -> Iterator[Callable[..., Backend]]:
     """backend(*scripts) starts one."""
     running: list[Backend] = []
 
@@ -87,6 +106,10 @@ def backend() -> Iterator[Callable[..., Backend]]:
     yield start
     for one in running:
         one.stop()
+
+
+backend = pytest.fixture(_backends)
+lasting_backend = pytest.fixture(_backends, scope="module")
 
 
 @pytest.fixture

@@ -1,0 +1,211 @@
+"""TCP listeners: bytes as they are, and each direction's end on its own."""
+
+import threading
+
+import pytest
+
+from tests.scenarios.harness.backend import Gate
+from tests.scenarios.harness.content import MIB, content, sha256
+from tests.scenarios.harness.until import until
+
+
+@pytest.fixture(scope="module")
+def relay(lasting_daemon):
+    return lasting_daemon({"listener": [{"name": "tcp", "address": "127.0.0.1:0", "mode": "tcp", "route": "db"}]})
+
+
+@pytest.fixture
+def pipe(relay, backend):
+    """pipe(*scripts) puts a backend of these scripts behind the tcp listener of a daemon."""
+    def lead(*scripts, to=None, **route):
+        relay.change_routes([{"name": "db", "to": to or [backend(*scripts).address], **route}])
+        return relay
+
+    yield lead
+    relay.until_idle()
+
+
+def echoes(peer):
+    while (data := peer.sock.recv(1 << 20)):
+        peer.send(data)
+
+
+def test_echo(pipe):
+    edged = pipe(echoes)
+    with edged.connect("tcp") as client:
+        for message in (b"\0", b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", content(100_000)):
+            client.send(message)
+            assert client.take(len(message)) == message
+        assert edged.gauges()["tunnels"] == 1
+    edged.until_idle()
+
+
+def test_the_endpoint_may_speak_first(pipe):
+    def greets(peer):
+        peer.send(b"220 welcome\r\n")
+        peer.until_gone()
+
+    with pipe(greets).connect("tcp") as client:
+        assert client.take_until(b"\n") == b"220 welcome\r\n"
+
+
+def test_a_client_that_has_said_all_still_hears(pipe):
+    def answers_after_the_end(peer):
+        data = peer.rest()
+        peer.send(b"got " + sha256(data).encode())
+
+    with pipe(answers_after_the_end).connect("tcp") as client:
+        client.send(content(MIB))
+        client.half_close()
+        assert client.rest() == b"got " + sha256(content(MIB)).encode()
+
+
+def test_an_endpoint_that_has_said_all_still_hears(pipe):
+    heard = []
+
+    def listens_after_the_end(peer):
+        peer.send(b"all I have to say")
+        peer.half_close()
+        heard.append(peer.rest())
+
+    edged = pipe(listens_after_the_end, timeouts={"client-fin": "20s"})
+    with edged.connect("tcp") as client:
+        assert client.rest() == b"all I have to say"
+        client.send(content(MIB))
+        client.half_close()
+        until(lambda: heard)
+    assert sha256(heard[0]) == sha256(content(MIB))
+
+
+def test_bulk_both_ways_at_once(pipe):
+    size = 60 * MIB
+
+    def both_ways(peer):
+        sender = threading.Thread(target=peer.send, args=(content(size),))
+        sender.start()
+        got = peer.take(size)
+        sender.join()
+        peer.send(sha256(got).encode())
+
+    with pipe(both_ways).connect("tcp") as client:
+        sender = threading.Thread(target=client.send, args=(content(size),))
+        sender.start()
+        assert sha256(client.take(size)) == sha256(content(size))
+        sender.join()
+        assert client.take(64).decode() == sha256(content(size))
+
+
+def test_a_reset_goes_through_both_ways(pipe):
+    ended = []
+
+    def waits(peer):
+        try:
+            peer.take(1_000_000)
+        except (ConnectionResetError, EOFError) as why:
+            ended.append(type(why))
+
+    def resets(peer):
+        peer.take(1)
+        peer.reset()
+
+    edged = pipe(waits, resets)
+    with edged.connect("tcp") as client:
+        client.send(b"x")
+        until(lambda: edged.gauges()["tunnels"] == 1)
+        client.reset()
+    until(lambda: ended)
+    with edged.connect("tcp") as client:
+        client.send(b"x")
+        assert client.until_gone() == b""
+    edged.until_idle()
+
+
+def test_an_endpoint_that_refuses_resets_the_connection(pipe, refusing):
+    """An orderly end would look as if it had answered nothing."""
+    edged = pipe(to=[refusing.address], retries=0)
+    seen = len(edged.lines())
+    with pytest.raises(ConnectionResetError), edged.connect("tcp") as client:
+        client.take(1)
+    until(lambda: edged.lines()[seen:])
+    assert " SC " in edged.lines()[seen]
+
+
+def test_a_client_that_never_ends_is_cut_off_after_its_endpoint_has(pipe):
+    def says_all(peer):
+        peer.take(1)
+        peer.send(b"all")
+
+    edged = pipe(says_all, timeouts={"client-fin": "200ms", "server-fin": "20s"})
+    with edged.connect("tcp") as client:
+        client.send(b"x")
+        assert client.rest() == b"all"
+        assert " cD " in edged.line(f"{client.name} ")
+
+
+def test_an_endpoint_that_never_ends_is_cut_off_after_its_client_has(pipe):
+    gate = Gate()
+
+    def stays(peer):
+        peer.rest()
+        gate.pass_()
+
+    edged = pipe(stays, timeouts={"server-fin": "200ms", "client-fin": "20s"})
+    with edged.connect("tcp") as client:
+        client.send(b"x")
+        client.half_close()
+        assert client.until_gone() == b""
+        assert " sD " in edged.line(f"{client.name} ")
+    gate.open()
+
+
+def test_another_endpoint_is_tried(pipe, refusing, backend):
+    edged = pipe(to=[refusing.address, backend(echoes).address])
+    for _ in range(4):
+        with edged.connect("tcp") as client:
+            client.send(b"anybody?")
+            assert client.take(8) == b"anybody?"
+
+
+def test_a_silent_tunnel_ends(pipe):
+    edged = pipe(echoes, timeouts={"tunnel": "300ms"})
+    with edged.connect("tcp") as client:
+        client.send(b"x")
+        assert client.take(1) == b"x"
+        name = client.name
+        assert client.until_gone() == b""
+    assert any(code in edged.line(f"{name} ") for code in (" cD ", " sD "))
+
+
+def test_a_tunnel_that_is_used_goes_on(pipe):
+    edged = pipe(echoes, timeouts={"tunnel": "400ms"})
+    with edged.connect("tcp") as client:
+        for _ in range(8):
+            assert client.silent_s(0.1)
+            client.send(b"x")
+            assert client.take(1) == b"x"
+
+
+def test_one_line_is_logged_for_each_connection(pipe):
+    gate = Gate()
+
+    def answers(peer):
+        peer.take(5)
+        gate.pass_()
+        peer.send(b"four")
+
+    edged = pipe(answers)
+    with edged.connect("tcp") as client:
+        client.send(b"hello")
+        gate.open()
+        assert client.rest() == b"four"
+        client.half_close()
+        line = edged.line(f"{client.name} ")
+    assert " tcp " in line
+    assert " -- " in line
+
+
+def test_a_listener_whose_route_is_missing_closes_and_says_so(daemon):
+    edged = daemon({"listener": [{"name": "tcp", "address": "127.0.0.1:0", "mode": "tcp", "route": "nobody"}]})
+    edged.until_said("listener tcp: there is no route nobody")
+    with edged.connect("tcp") as client:
+        assert client.until_gone() == b""
