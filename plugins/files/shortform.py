@@ -99,7 +99,7 @@ def _wrongs(entry: Any) -> Iterator[tuple[Sequence[Step], str]]:
 
 
 def _all_wrongs(entry: Any, check: Callable[[Any], Any], keys: "_Keys") -> Iterator[tuple[Sequence[Step], str]]:
-    """The validator stops at the first error: take out what it names, and ask again."""
+    """The validator stops at the first error: put right what it names, and ask again."""
     rest = copy.deepcopy(entry)
     for _ in range(_PROBLEMS_MOST):
         try:
@@ -114,7 +114,10 @@ def _all_wrongs(entry: Any, check: Callable[[Any], Any], keys: "_Keys") -> Itera
                     yield (*path, key), f"unknown key{_meant(key, known)}"
                 continue
             yield path, _message(why)
-            if not path or why.rule in ("required", "anyOf"):
+            if why.rule in ("required", "anyOf"):
+                value.update({key: _PLACEHOLDERS[key] for key in (why.rule_definition if why.rule == "required" else ["name"])} | value)
+                continue
+            if not path:
                 return
             parent = _at(rest, path[:-1])
             if isinstance(path[-1], int):        # the others keep their numbers
