@@ -8,7 +8,7 @@ from edged._fast.memory.buffer cimport buffer_drop
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport CHANNEL_SERVER
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
+    PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_RAW_LAST, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
 
 cdef enum:
@@ -75,18 +75,18 @@ cdef void relay_close(Core* core) noexcept nogil:
 cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
     """Socket to pipe: bytes moved, 0 where the source has nothing or has ended, -1 where it broke."""
     cdef ssize_t n
+    # One byte more than is due of an endpoint's answer: where it does not come, the source is empty and need not be asked again.
+    cdef bint last = source.kind == CHANNEL_SERVER and to.port.flags & PORT_RAW_LAST and to.port.raw_left <= PIPE_BYTES
     if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
         return 0
-    # One byte more than is due from an endpoint: where it does not come, the source is empty and need not be asked again. (A
-    # client's next byte may be that of its next request.)
-    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES) + (source.kind == CHANNEL_SERVER), False)
+    n = edged_splice(source.fd, to.pipe_in, <size_t>min(to.port.raw_left, <uint64_t>PIPE_BYTES) + last, False)
     if n > 0:
         source.port.received += <uint64_t>n
         if <uint64_t>n > to.port.raw_left:
             to.spoiled = True                                 # a body longer than announced: its rest reaches nobody
             source.port.flags |= PORT_HUNG_UP
             n = <ssize_t>to.port.raw_left
-        elif <uint64_t>n == to.port.raw_left and source.kind == CHANNEL_SERVER and not source.port.flags & PORT_HUNG_UP:
+        elif last and <uint64_t>n == to.port.raw_left and not source.port.flags & PORT_HUNG_UP:
             source.port.flags &= ~<uint32_t>PORT_READABLE
         to.port.in_pipe = <uint32_t>n
         source.spliced = True

@@ -7,7 +7,7 @@ from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffe
 from edged._fast.parse.chunked cimport (
     CHUNK_BAD, CHUNK_DATA, CHUNK_END, CHUNK_MORE, ChunkEvent, chunked_next, chunked_size_line, chunked_start,
 )
-from edged._fast.talk.wants cimport PORT_BROKEN, PORT_EOF, PORT_READ, RAW_ENDLESS
+from edged._fast.talk.wants cimport PORT_BROKEN, PORT_EOF, PORT_RAW_LAST, PORT_READ, RAW_ENDLESS
 
 cdef enum:
     COPY_MOST = 4096             # a body up to this size leaves in one piece with its head
@@ -38,6 +38,7 @@ cdef void send_raw(Flow* flow, Port* source, Port* to, uint64_t n) noexcept nogi
     check(to.raw_left == 0)
     to.raw_from = source
     to.raw_left = n
+    to.flags &= ~<uint32_t>PORT_RAW_LAST
     flow.raw = True
     source.flags |= PORT_READ
 
@@ -63,6 +64,7 @@ cdef int step_length(Flow* flow, Port* source, Port* to, Blocks* blocks) noexcep
             flow.done = True
             return FLOW_DONE
     send_raw(flow, source, to, flow.left)
+    to.flags |= PORT_RAW_LAST
     return FLOW_CUT if ended(source) else FLOW_GOING
 
 
