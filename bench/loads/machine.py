@@ -125,13 +125,25 @@ def family(root: int) -> list[int]:
     return found
 
 
-def cpu_s(pids: list[int]) -> float:
-    """CPU time of these processes and of children they have already waited for."""
-    ticks = 0
-    for pid in pids:
-        if stat := stat_of(pid):
-            ticks += sum(int(field) for field in stat[11:15])
-    return ticks / TICKS_PER_S
+@dataclass(frozen=True)
+class Used:
+    """CPU time, as the kernel divides it."""
+
+    user_s: float
+    system_s: float
+
+    def __sub__(self, before: "Used") -> "Used":
+        return Used(self.user_s - before.user_s, self.system_s - before.system_s)
+
+    @property
+    def total_s(self) -> float:
+        return self.user_s + self.system_s
+
+
+def cpu(pids: list[int]) -> Used:
+    """What these processes used, and children that they have already waited for."""
+    stats = [[int(field) for field in stat[11:15]] for pid in pids if (stat := stat_of(pid))]
+    return Used(sum(s[0] + s[2] for s in stats) / TICKS_PER_S, sum(s[1] + s[3] for s in stats) / TICKS_PER_S)
 
 
 def memory_kib(pids: list[int]) -> int:

@@ -47,6 +47,7 @@ class Sample:
     answers: int
     bytes: int
     proxy_cpu_s: float
+    proxy_user_s: float          # of these, outside the kernel
     load_core: float             # share of the load's core used by load and backend together
     p50_us: float
     p99_us: float
@@ -60,6 +61,11 @@ class Sample:
     @property
     def per_cpu_s(self) -> float:
         return self.answers / self.proxy_cpu_s if self.proxy_cpu_s else 0.0
+
+    @property
+    def user_us(self) -> float:
+        """What one answer costs outside the kernel."""
+        return self.proxy_user_s * 1e6 / self.answers
 
     @property
     def failed(self) -> int:
@@ -111,16 +117,16 @@ class Bench:
         assert tool.stdout
         tool.stdout.readline()
         pids = running.pids()
-        proxy_s, backend_s = machine.cpu_s(pids), machine.cpu_s([self.backend.pid])
+        proxy, backend = machine.cpu(pids), machine.cpu([self.backend.pid])
         line = tool.stdout.readline()
-        proxy_s, backend_s = machine.cpu_s(pids) - proxy_s, machine.cpu_s([self.backend.pid]) - backend_s
+        proxy, backend = machine.cpu(pids) - proxy, machine.cpu([self.backend.pid]) - backend
         self.end(tool)
         if not line:
             raise OSError(f"loadgen ended with status {tool.returncode}")
         got = json.loads(line)
         return Sample(
-            seconds=got["seconds"], answers=got["answers"], bytes=got["bytes"], proxy_cpu_s=proxy_s,
-            load_core=(got["cpu_s"] + backend_s) / got["seconds"],
+            seconds=got["seconds"], answers=got["answers"], bytes=got["bytes"],
+            proxy_cpu_s=proxy.total_s, proxy_user_s=proxy.user_s, load_core=(got["cpu_s"] + backend.total_s) / got["seconds"],
             p50_us=got["p50_us"], p99_us=got["p99_us"], p999_us=got["p999_us"], errors=got["errors"],
         )
 

@@ -28,15 +28,15 @@ def details(scenario: Scenario, figures: dict[str, Figures]) -> list[str]:
     speed = any(one.samples for one in figures.values())
     lines = [f"  {'':14}{scenario.unit:>12}  {'min – max':23}"]
     if speed:
-        lines[0] += f"{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}{'proxy CPU':>11}{'load core':>11}{'errors':>8}"
+        lines[0] += f"{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}{'user us':>9}{'proxy CPU':>11}{'load core':>11}{'errors':>8}"
     for label, one in figures.items():
         line = f"  {label:14}{number(one.median):>12}  {spread(one.values):23}"
         if one.samples:
-            names = ("per_s", "p50_us", "p99_us", "p999_us", "load_core")
+            names = ("per_s", "p50_us", "p99_us", "p999_us", "user_us", "load_core")
             middle = {name: statistics.median(getattr(s, name) for s in one.samples) for name in names}
             cpu = statistics.median(s.proxy_cpu_s / s.seconds for s in one.samples)
             line += f"{middle['per_s']:>9,.0f}{middle['p50_us']:>9,.0f}{middle['p99_us']:>9,.0f}{middle['p999_us']:>10,.0f}"
-            line += f"{cpu:>10.0%}{middle['load_core']:>11.0%} "
+            line += f"{middle['user_us']:>9.2f}{cpu:>11.0%}{middle['load_core']:>11.0%}"
         lines.append(line + (f"{one.errors:>8}" if speed else f"  errors {one.errors}"))
     return lines
 
