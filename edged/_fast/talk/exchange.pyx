@@ -310,6 +310,8 @@ cdef bint compose(Shared* s, Exchange* x) noexcept nogil:
     cdef Port* back = x.back
     cdef uint32_t flags = EDIT_UPGRADE if x.flags & X_UPGRADE else 0
     cdef size_t n
+    if x.flags & X_TCP and not x.backend.send_proxy:
+        return True                              # an idle tunnel holds no block
     if not buffer_hold(&back.tx, &s.blocks):
         return False
     if x.backend.send_proxy and not back.flags & PORT_REUSED:
