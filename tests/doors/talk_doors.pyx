@@ -1,0 +1,722 @@
+"""Conversations on a stage: the engine's part is played without a socket, and `now` is told by the test.
+
+A Wire is one port with the world behind it: bytes that the peer has sent wait in it until the conversation wants them, and what
+the conversation writes is in `got`. A Play is an engine: it dials, parks, queues and keeps time as edged/_fast/run does."""
+
+import os
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from edged._fast.base.view cimport view
+from edged._fast.memory.arena cimport Arena, ListenerCell, Tally
+from edged._fast.memory.buffer cimport (
+    blocks_close, blocks_open, buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_close, stock_open,
+)
+from edged._fast.parse.head cimport Head
+from edged._fast.parse.proxyline cimport ProxyAddress
+from edged._fast.route.balance cimport balance_forget, bench_close, bench_open
+from edged._fast.route.table cimport MappedTable, table_text
+from edged._fast.talk.address cimport ip_text
+from edged._fast.talk.detach cimport detach
+from edged._fast.talk.ending cimport end_cut
+from edged._fast.talk.exchange cimport (
+    PHASE_DIAL, PHASE_END, X_FRESH, X_PRIVATE, X_QUEUED, X_REDISPATCHED, X_SILENT, Exchange, exchange_close, exchange_connected,
+    exchange_dial_failed, exchange_dialled, exchange_may_reuse, exchange_place, exchange_step, exchange_timeout,
+)
+from edged._fast.talk.h1 cimport (
+    FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_PROXY, FRONT_RESET, FRONT_WAIT, Front, FrontWant, front_close,
+    front_ended, front_open, front_step, front_timeout, front_trusts,
+)
+from edged._fast.talk.wants cimport (
+    MODE_HTTP, MODE_TCP, Client, Listener, Network, PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ,
+    PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, Port, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared,
+    WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+)
+
+REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
+FRONTS = ("proxy", "idle", "head", "exchange", "linger", "closed")
+PHASES = (None, "queue", "dial", "pause", "ask", "answer", "tunnel", "end")
+PIPE_BYTES = 65536
+
+cdef void set_address(ProxyAddress* out, str text):
+    import ipaddress
+    host, _, port = text.rpartition(":")
+    packed = ipaddress.ip_address(host.strip("[]")).packed
+    out.family = 4 if len(packed) == 4 else 6
+    out.port = int(port)
+    memcpy(out.at, <const char*><bytes>packed, len(packed))
+
+def trusts(networks, str peer):
+    """Is a PROXY header expected from this peer, with this list of trusted networks?"""
+    cdef Network nets[8]
+    cdef Listener listener
+    cdef Client client
+    memset(&listener, 0, sizeof(listener))
+    memset(&client, 0, sizeof(client))
+    for i, network in enumerate(networks):
+        nets[i].family = network.version
+        nets[i].bits = network.prefixlen
+        memcpy(nets[i].at, <const char*><bytes>network.network_address.packed, 16 if network.version == 6 else 4)
+    listener.trusted = nets
+    listener.n_trusted = len(networks)
+    set_address(&client.peer, peer)
+    return bool(front_trusts(&listener, &client))
+
+def address_text(str address):
+    """An IP address as the access log and the forwarded headers show it."""
+    cdef char out[46]
+    cdef ProxyAddress parsed
+    set_address(&parsed, f"[{address}]:0" if ":" in address else f"{address}:0")
+    return out[:ip_text(out, parsed.family, parsed.at)].decode()
+
+
+cdef class Wire:
+    cdef Port port
+    cdef Play play
+    cdef Front* front                # a client's, while it is open
+    cdef Exchange* exchange          # a server's, while it carries one
+    cdef uint32_t slot
+    cdef bytearray waiting           # sent by the peer, not read yet
+    cdef bytearray pipe
+    cdef bint ends                   # the peer's direction ends behind what waits
+    cdef bint breaks                 # ... by a reset
+    cdef Wire private_to             # parked for this client alone
+    cdef readonly bytearray got      # what the peer has received
+    cdef readonly str endpoint       # server: its name
+    cdef readonly str end            # "": open; "shut": our direction has ended; "closed"; "reset"
+    cdef public object window        # bytes that the peer still takes; None: all
+
+    def __cinit__(self, Play play):
+        self.play = play
+        self.waiting, self.pipe, self.got = bytearray(), bytearray(), bytearray()
+        self.end = ""
+
+    # --- the peer's side ---
+
+    def send(self, bytes data not None):
+        self.waiting += data
+        self.play.stir(self)
+        return self
+
+    def fin(self):
+        self.ends = True
+        self.port.flags |= PORT_HUNG_UP
+        self.play.stir(self)
+        return self
+
+    def crash(self, bytes data not None):
+        """An endpoint sends its last words and resets, both at once."""
+        self.waiting += data
+        return self.reset()
+
+    def reset(self):
+        """A client is gone at once; of a server, what it has sent can still be read, but it takes nothing more."""
+        self.breaks = True
+        if self.front != NULL:
+            self.port.flags |= PORT_BROKEN
+        self.play.stir(self)
+        return self
+
+    def take(self):
+        """What came since the last time."""
+        taken = bytes(self.got)
+        self.got.clear()
+        return taken
+
+    def more(self, int n):
+        """The peer takes so many bytes more (a first call ends its unlimited appetite)."""
+        self.window = (self.window or 0) + n
+        self.play.stir(self)
+        return self
+
+    def connect(self):
+        self.port.flags &= ~<uint32_t>PORT_CONNECTING
+        self.play.carry(self.exchange, exchange_connected(&self.play.s, self.exchange))
+        return self
+
+    def refuse(self):
+        cdef Exchange* x = self.exchange
+        self.close("reset")
+        self.play.carry(x, exchange_dial_failed(&self.play.s, x, False))
+
+    @property
+    def open(self):
+        return self.end in ("", "shut")
+
+    @property
+    def state(self):
+        """Of a client: where its front stands, or the phase of its exchange."""
+        if self.front == NULL:
+            return "closed"
+        if self.front.state == FRONT_EXCHANGE:
+            return PHASES[self.front.exchange.phase]
+        return FRONTS[self.front.state]
+
+    @property
+    def due_in(self):
+        """Milliseconds until the next deadline of this client; None: it has none."""
+        due = self.play.due_of(self.front)
+        return due - self.play.s.now_ms if due else None
+
+    @property
+    def back(self):
+        """Of a client: the wire that carries its exchange to the endpoint, or None."""
+        if self.front == NULL or self.front.exchange == NULL or self.front.exchange.back == NULL:
+            return None
+        return self.play.wire_of(self.front.exchange.back)
+
+    @property
+    def unread(self):
+        return len(self.waiting)
+
+    # --- the engine's side: channel.pyx and relay.pyx without a descriptor ---
+
+    cdef bint pull(self) except -1:
+        cdef Port* port = &self.port
+        cdef uint32_t n
+        if port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING):
+            return False
+        if self.waiting:
+            if not buffer_hold(&port.rx, &self.play.s.blocks):
+                raise MemoryError
+            n = min(buffer_room(&port.rx, &self.play.s.blocks), <uint32_t>len(self.waiting))
+            memcpy(port.rx.at + port.rx.tail, <const char*>self.waiting, n)
+            port.rx.tail += n
+            port.received += n
+            del self.waiting[:n]
+            return n > 0
+        if self.breaks or (self.ends and port.flags & PORT_DEAF):
+            port.flags |= PORT_BROKEN
+            return True
+        if self.ends:
+            port.flags |= PORT_EOF
+            return True
+        return False
+
+    cdef uint32_t deliver(self, const char* at, uint32_t n) except? 0xffffffff:
+        if self.window is not None:
+            n = min(n, <uint32_t>self.window)
+            self.window -= n
+        self.got += at[:n]
+        self.port.sent += n
+        return n
+
+    cdef bint refuses_bytes(self) except -1:
+        """As channel_write_failed."""
+        if not self.breaks:
+            return False
+        if self.front != NULL or self.port.flags & PORT_EOF:
+            self.port.flags |= PORT_BROKEN
+        else:
+            self.port.flags |= PORT_DEAF | PORT_HUNG_UP
+        return True
+
+    cdef bint push(self) except -1:
+        cdef Port* port = &self.port
+        cdef Wire source
+        cdef uint32_t n
+        assert buffer_n(&port.tx) <= self.play.s.blocks.size and buffer_n(&port.rx) <= self.play.s.blocks.size
+        if port.flags & (PORT_BROKEN | PORT_CONNECTING | PORT_SHUT | PORT_DEAF):
+            return False
+        if buffer_n(&port.tx):
+            if self.refuses_bytes():
+                return True
+            n = self.deliver(port.tx.at + port.tx.head, buffer_n(&port.tx))
+            buffer_take(&port.tx, n)
+            if buffer_n(&port.tx) == 0:
+                buffer_drop(&port.tx, &self.play.s.blocks)
+            return n > 0
+        if port.raw_left:
+            source = self.play.wire_of(port.raw_from)
+            return self.push_pipe(source) if port.in_pipe or self.play.goes_by_pipe(source, self) else self.push_raw(source)
+        if port.flags & PORT_SHUT_ASKED:
+            port.flags |= PORT_SHUT
+            self.end = "shut"
+            return True
+        return False
+
+    cdef bint push_raw(self, Wire source) except -1:
+        cdef uint32_t n = <uint32_t>min(<uint64_t>buffer_n(&source.port.rx), self.port.raw_left)
+        if n == 0 or self.refuses_bytes():
+            return n > 0
+        n = self.deliver(source.port.rx.at + source.port.rx.head, n)
+        buffer_take(&source.port.rx, n)
+        self.port.raw_left -= n
+        return n > 0
+
+    cdef bint push_pipe(self, Wire source) except -1:
+        cdef uint32_t n
+        cdef bint moved = False
+        if self.port.in_pipe == 0:
+            buffer_drop(&source.port.rx, &self.play.s.blocks)
+            n = <uint32_t>min(<uint64_t>min(len(source.waiting), PIPE_BYTES), self.port.raw_left)
+            self.pipe += source.waiting[:n]
+            del source.waiting[:n]
+            source.port.received += n
+            self.port.in_pipe = n
+            moved = n > 0
+        if self.port.in_pipe and self.refuses_bytes():
+            return True
+        n = self.deliver(<const char*>self.pipe, self.port.in_pipe)
+        del self.pipe[:n]
+        self.port.in_pipe -= n
+        self.port.raw_left -= n
+        return moved or n > 0
+
+    cdef bint is_quiet(self):
+        return not (self.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED | PORT_DEAF) or buffer_n(&self.port.rx)
+                    or buffer_n(&self.port.tx) or self.port.in_pipe or self.waiting)
+
+    cdef int close(self, str how) except -1:
+        assert self.end != "closed" and self.end != "reset", "closed twice"
+        self.end = how
+        buffer_drop(&self.port.rx, &self.play.s.blocks)
+        buffer_drop(&self.port.tx, &self.play.s.blocks)
+        self.port.flags |= PORT_BROKEN
+        self.exchange = NULL
+        self.private_to = None
+        del self.play.wires[<uintptr_t>&self.port]
+        return 0
+
+
+cdef class Play:
+    """`dials`: what the next attempts to connect come to: "connected" (also when it is empty), "refused", or "pending". `pipes`: raw
+    bytes go past the buffers where the engine would splice them. `idle_ok`: waits without an end are no mistake."""
+
+    cdef Shared s
+    cdef Listener http
+    cdef Listener tcp
+    cdef readonly Arena arena
+    cdef MappedTable table
+    cdef list old_tables
+    cdef dict wires                  # address of a port -> Wire
+    cdef readonly list servers       # all that were ever connected to
+    cdef list parked                 # Wires anybody may have
+    cdef list waiting                # client Wires whose exchanges queue
+    cdef public list dials
+    cdef readonly list log           # of ended exchanges
+    cdef public bint pipes
+    cdef bint idle_ok
+    cdef int64_t start_ms
+
+    def __cinit__(self, MappedTable table, *, buffer=16384, reuse="safe", max_body=0, abort_on_close=False, ignore_probes=False,
+                  dont_log_null=False, no_route_status=False, head_bytes=15360, pipes=False, idle_ok=False, **times):
+        cdef Shared* s = &self.s
+        fd = os.memfd_create("arena")
+        try:
+            self.arena = Arena(fd, 256, 8)
+        finally:
+            os.close(fd)
+        self.arena.open_stripe(0)
+        bench_open(&s.bench, self.arena, 0)
+        s.tally = self.arena.tally(0)
+        blocks_open(&s.blocks, buffer, 64)
+        stock_open(&s.exchanges, sizeof(Exchange))
+        stock_open(&s.fronts, sizeof(Front))
+        s.head = <Head*>PyMem_Calloc(1, sizeof(Head))
+        s.answer = <Head*>PyMem_Calloc(1, sizeof(Head))
+        s.limits.head_bytes = head_bytes
+        s.limits.target_bytes = 8192
+        s.limits.fields = 101
+        s.max_body_bytes = max_body
+        s.reuse = REUSE[reuse]
+        s.abort_on_close, s.ignore_probes, s.dont_log_null, s.no_route_status = abort_on_close, ignore_probes, dont_log_null, no_route_status
+        s.remember_lines = True
+        s.now_ms = self.start_ms = 1_000_000
+        s.wall_us = 1_700_000_000_000_000
+        self.set_times(times)
+        self.http.number, self.http.port, self.http.mode, self.http.cell = 0, 80, MODE_HTTP, self.arena.listener(0, 0)
+        self.tcp.number, self.tcp.port, self.tcp.mode, self.tcp.cell = 1, 81, MODE_TCP, self.arena.listener(0, 1)
+        self.old_tables, self.wires, self.servers, self.parked, self.waiting, self.dials, self.log = [], {}, [], [], [], [], []
+        self.pipes = pipes
+        self.idle_ok = idle_ok
+        self.use_table(table)
+
+    def set_times(self, times):
+        known = dict(client=30000, server=31000, connect=5000, http_request=10000, http_keep_alive=300000, queue=5500, tunnel=3600000,
+                     client_fin=1000, server_fin=1100, proxy_header=5000)
+        for name in times:
+            if name not in known:
+                raise TypeError(name)
+        t = known | times
+        self.s.times.client_ms, self.s.times.server_ms, self.s.times.connect_ms = t["client"], t["server"], t["connect"]
+        self.s.times.http_request_ms, self.s.times.http_keep_alive_ms = t["http_request"], t["http_keep_alive"]
+        self.s.times.queue_ms, self.s.times.tunnel_ms = t["queue"], t["tunnel"]
+        self.s.times.client_fin_ms, self.s.times.server_fin_ms = t["client_fin"], t["server_fin"]
+        self.s.times.proxy_header_ms = t["proxy_header"]
+
+    def __dealloc__(self):
+        bench_close(&self.s.bench)
+        stock_close(&self.s.exchanges)
+        stock_close(&self.s.fronts)
+        blocks_close(&self.s.blocks)
+        PyMem_Free(self.s.head)
+        PyMem_Free(self.s.answer)
+
+    # --- for the test ---
+
+    def use_table(self, MappedTable table):
+        if self.table is not None:
+            self.old_tables.append(self.table)
+        self.table = table
+        self.s.table = &table.table if table is not None else NULL
+
+    def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80"):
+        """A connection that has been accepted; `proxy`: a PROXY header comes first."""
+        cdef Wire w = Wire(self)
+        w.front = front_open(&self.s, &self.tcp if tcp else &self.http, &w.port)
+        if w.front == NULL:
+            raise MemoryError
+        set_address(&w.front.client.peer, peer)
+        set_address(&w.front.client.local, local)
+        w.front.client.local_known = True
+        self.wires[<uintptr_t>&w.port] = w
+        if proxy:
+            w.front.state = FRONT_PROXY
+        w.waiting += data
+        self.stir(w)
+        return w
+
+    @property
+    def server(self):
+        return self.servers[len(self.servers) - 1]
+
+    @property
+    def now(self):
+        return self.s.now_ms - self.start_ms
+
+    def wait(self, int ms):
+        """Time passes, and each deadline on the way is kept."""
+        cdef int64_t until = self.s.now_ms + ms
+        cdef Wire w, next_one
+        while True:
+            next_one = None
+            for w in list(self.wires.values()):
+                due = self.due_of(w.front)
+                if due and due <= until and (next_one is None or due < self.due_of(next_one.front)):
+                    next_one = w
+            if next_one is None:
+                break
+            self.s.now_ms = max(self.s.now_ms, self.due_of(next_one.front))
+            self.keep_deadline(next_one)
+            self.end_turn()
+        self.s.now_ms = until
+
+    def drain(self):
+        self.s.draining = True
+        for w in list(self.wires.values()):
+            if (<Wire>w).front != NULL:
+                self.stir(w)
+
+    def detach(self, Wire client):
+        return bool(detach(client.front.exchange))
+
+    def cell(self, int slot):
+        cdef uint64_t* at = <uint64_t*>&self.arena.cells(0)[slot]
+        names = ("served", "queued", "sessions", "connects", "reused", "bytes_in", "bytes_out", "1xx", "2xx", "3xx", "4xx", "5xx", "other",
+                 "connect_errors", "response_errors", "retries", "redispatches", "client_aborts")
+        return {name: at[i] for i, name in enumerate(names)}
+
+    @property
+    def tally(self):
+        cdef Tally* t = self.s.tally
+        return {"exchanges": t.exchanges, "tunnels": t.tunnels, "requests": t.requests, "answered_here": t.answered_here}
+
+    @property
+    def listener(self):
+        cdef ListenerCell* c = self.http.cell
+        return {"current": c.current, "accepted": c.accepted, "requests": c.requests, "bytes_in": c.bytes_in, "bytes_out": c.bytes_out,
+                "bad_requests": c.bad_requests, "proxy_refused": c.proxy_refused}
+
+    @property
+    def blocks_out(self):
+        return self.s.blocks.out
+
+    @property
+    def table_holders(self):
+        return [(<MappedTable>table).table.holders for table in [*self.old_tables, self.table]]
+
+    def finish(self):
+        """All leave; what was lent must be back."""
+        cdef Wire w
+        for w in list(self.wires.values()):
+            if w.front != NULL and w.open:
+                w.reset()
+        for w in list(self.wires.values()):
+            assert w in self.parked, "a wire to an endpoint was left open"
+            w.close("closed")
+        left = {"blocks": self.s.blocks.out, "exchanges": self.s.exchanges.out, "fronts": self.s.fronts.out, "waiting": len(self.waiting),
+                "counted": self.s.tally.exchanges, "tunnels": self.s.tally.tunnels, "holders": sum(self.table_holders),
+                "current": self.http.cell.current + self.tcp.cell.current, "listened": self.http.holders + self.tcp.holders}
+        for slot in range(256):
+            left["served"] = left.get("served", 0) + abs(self.arena.cells(0)[slot].served)
+            left["queued"] = left.get("queued", 0) + abs(self.arena.cells(0)[slot].queued)
+        assert not any(left.values()), left
+
+    # --- the engine: serve.pyx without descriptors ---
+
+    cdef Wire wire_of(self, Port* port):
+        return self.wires[<uintptr_t>port]
+
+    cdef int64_t due_of(self, Front* f):
+        if f == NULL:
+            return 0
+        return f.exchange.deadline.due_ms if f.state == FRONT_EXCHANGE else f.deadline.due_ms
+
+    cdef bint goes_by_pipe(self, Wire source, Wire to):
+        if to.port.raw_from != &source.port or to.port.raw_left == 0:
+            return False
+        if to.port.in_pipe:
+            return True
+        return self.pipes and bool(source.waiting) and buffer_n(&to.port.tx) == 0 and buffer_n(&source.port.rx) == 0 and (
+            source.port.flags & PORT_READ != 0)
+
+    cdef uint32_t dial(self, Exchange* x) except? 0xffffffff:
+        cdef Wire w = self.kept_wire(x)
+        if w is None:
+            outcome = self.dials.pop(0) if self.dials else "connected"
+            if outcome == "refused":
+                return exchange_dial_failed(&self.s, x, False)
+            w = Wire(self)
+            w.slot = x.endpoint.slot
+            name = table_text(x.table, x.endpoint.name)
+            w.endpoint = name.at[:name.n].decode()
+            if outcome == "pending":
+                w.port.flags |= PORT_CONNECTING
+            self.wires[<uintptr_t>&w.port] = w
+            self.servers.append(w)
+        w.exchange = x
+        return exchange_dialled(&self.s, x, &w.port)
+
+    cdef Wire kept_wire(self, Exchange* x):
+        cdef Wire w
+        if x.client.own != NULL:
+            w = self.wire_of(x.client.own)
+            x.client.own = NULL
+            w.private_to = None
+            if w.slot == x.endpoint.slot and w.is_quiet() and not x.flags & X_FRESH:
+                x.flags |= X_PRIVATE
+                return w
+            w.close("closed")
+        if exchange_may_reuse(&self.s, x):
+            for w in self.parked:
+                if w.slot == x.endpoint.slot:
+                    self.parked.remove(w)
+                    return w
+        return None
+
+    cdef int let_go(self, Exchange* x, bint keep) except -1:
+        cdef Wire w, front = self.wire_of(x.front)
+        if x.back == NULL:
+            return 0
+        w = self.wire_of(x.back)
+        x.back = NULL
+        if x.front.raw_from == &w.port:
+            front.pipe.clear()
+            x.front.in_pipe = 0
+            x.front.raw_from = NULL
+            x.front.raw_left = 0
+        w.exchange = NULL
+        if not keep or not w.is_quiet():
+            w.close("closed")
+            return 0
+        w.port.flags |= PORT_REUSED
+        w.port.raw_from = NULL
+        buffer_drop(&w.port.rx, &self.s.blocks)
+        if x.flags & X_PRIVATE or self.s.reuse == REUSE_NEVER:
+            assert x.client.own == NULL
+            w.private_to = front
+            x.client.own = &w.port
+            x.client.own_slot = w.slot
+        else:
+            self.parked.insert(0, w)
+        return 0
+
+    cdef bint move(self, Exchange* x) except -1:
+        cdef Wire front = self.wire_of(x.front), back = self.wire_of(x.back) if x.back != NULL else None
+        cdef bint moved = False
+        if back is not None:
+            moved = back.push()
+        moved |= front.push()
+        if back is not None and back.port.flags & PORT_READ and not self.goes_by_pipe(back, front):
+            moved |= back.pull()
+        if front.port.flags & PORT_READ and not (back is not None and self.goes_by_pipe(front, back)):
+            moved |= front.pull()
+        return moved
+
+    cdef bint settle(self, Exchange* x, uint32_t wants) except -1:
+        cdef int rounds = 0
+        while True:
+            rounds += 1
+            assert rounds < 100000, "it goes round and round"
+            if wants & (WANT_PARK | WANT_DROP):
+                self.let_go(x, wants & WANT_PARK != 0)
+            if wants & WANT_END:
+                self.end(x)
+                return True
+            if wants & WANT_QUEUE:
+                self.enqueue(x)
+                break
+            if wants & WANT_DIAL:
+                wants = self.dial(x)
+                continue
+            if wants == WANT_NOTHING and not self.move(x):
+                break
+            wants = exchange_step(&self.s, x)
+        assert x.deadline.due_ms or self.idle_ok, "it waits without an end"
+        self.tidy(x.front)
+        if x.back != NULL:
+            self.tidy(x.back)
+        return False
+
+    cdef int tidy(self, Port* port) except -1:
+        if buffer_n(&port.rx) == 0:
+            buffer_drop(&port.rx, &self.s.blocks)
+        return 0
+
+    cdef int enqueue(self, Exchange* x) except -1:
+        x.flags |= X_QUEUED
+        self.waiting.append(self.wire_of(x.front))
+        self.s.bench.cells[x.bound.slot if x.bound != NULL else x.backend.slot].queued += 1
+        return 0
+
+    cdef int unqueue(self, Exchange* x) except -1:
+        if x.flags & X_QUEUED:
+            x.flags &= ~<uint32_t>X_QUEUED
+            self.waiting.remove(self.wire_of(x.front))
+            self.s.bench.cells[x.bound.slot if x.bound != NULL else x.backend.slot].queued -= 1
+        return 0
+
+    cdef int end(self, Exchange* x) except -1:
+        cdef Front* f = <Front*>x.owner
+        cdef Wire front = self.wire_of(x.front)
+        self.unqueue(x)
+        code = chr(x.cause) + chr(x.state) + chr(x.cookie_in) + chr(x.cookie_out)
+        name = table_text(x.table, x.endpoint.name) if x.endpoint != NULL else view(NULL, 0)
+        self.log.append({
+            "status": x.status, "code": code, "retries": x.retries, "redispatched": bool(x.flags & X_REDISPATCHED),
+            "silent": bool(x.flags & X_SILENT), "server": name.at[:name.n].decode() if name.n else None,
+            "line": (x.method.at[:x.method.n], x.target.at[:x.target.n], x.host.at[:x.host.n]) if x.line != NULL else None,
+            "ahead": (x.ahead_endpoint, x.ahead_backend),
+            "times": [at - x.began_ms if at else None for at in (x.head_ms, x.placed_ms, x.connected_ms, x.asked_ms, x.answered_ms)],
+        })
+        front.pipe.clear()
+        x.front.in_pipe = 0
+        f.wants = <uint32_t>front_ended(&self.s, f)
+        f.exchange = NULL
+        exchange_close(&self.s, x)
+        return 0
+
+    cdef int close_client(self, Wire w, bint reset) except -1:
+        cdef Front* f = w.front
+        if f.client.own != NULL:
+            self.wire_of(f.client.own).close("closed")
+            f.client.own = NULL
+        f.state = FRONT_CLOSED
+        front_close(&self.s, f)
+        w.front = NULL
+        w.close("reset" if reset else "closed")
+        return 0
+
+    cdef bint go_on(self, Wire w, FrontWant want) except -1:
+        """False: nothing more can be done now, or somebody else goes on."""
+        cdef Front* f = w.front
+        if want == FRONT_BEGUN:
+            if not self.settle(f.exchange, f.wants):
+                return False
+            want = <FrontWant>f.wants
+            if want == FRONT_WAIT:
+                return True
+            w.push()
+        if want == FRONT_WAIT:
+            return w.push()
+        self.close_client(w, want == FRONT_RESET)
+        return False
+
+    cdef int serve_client(self, Wire w) except -1:
+        cdef int rounds = 0
+        if w.port.flags & PORT_READ:
+            w.pull()
+        while w.front != NULL and w.front.state != FRONT_EXCHANGE:
+            rounds += 1
+            assert rounds < 100000, "it goes round and round"
+            w.port.flags = w.port.flags | PORT_READABLE if w.waiting or w.ends or w.breaks else w.port.flags & ~<uint32_t>PORT_READABLE
+            if self.go_on(w, front_step(&self.s, w.front)) or w.front == NULL or w.front.state == FRONT_EXCHANGE:
+                continue
+            if not (w.port.flags & PORT_READ and w.pull()):
+                assert w.front.deadline.due_ms or self.idle_ok, "it waits without an end"
+                self.tidy(&w.port)
+                return 0
+        return 0
+
+    cdef int carry(self, Exchange* x, uint32_t wants) except -1:
+        cdef Wire front = self.wire_of(x.front)
+        if self.settle(x, wants):
+            self.serve_ended(front)
+        self.end_turn()
+        return 0
+
+    cdef int serve_ended(self, Wire w) except -1:
+        if w.front.wants == FRONT_CLOSE or w.front.wants == FRONT_RESET:
+            w.push()
+            self.close_client(w, w.front.wants == FRONT_RESET)
+        else:
+            self.serve_client(w)
+        return 0
+
+    cdef int stir(self, Wire w) except -1:
+        """Something happened on it."""
+        if not w.open:
+            return 0
+        if w.front != NULL:
+            if w.front.state == FRONT_EXCHANGE:
+                self.carry(w.front.exchange, exchange_step(&self.s, w.front.exchange))
+            else:
+                self.serve_client(w)
+                self.end_turn()
+        elif w.exchange != NULL:
+            if not w.port.flags & PORT_CONNECTING:
+                self.carry(w.exchange, exchange_step(&self.s, w.exchange))
+        elif w.private_to is not None:
+            w.private_to.front.client.own = NULL
+            w.close("closed")
+        else:
+            self.parked.remove(w)
+            w.close("closed")
+        return 0
+
+    cdef int keep_deadline(self, Wire w) except -1:
+        cdef Exchange* x = w.front.exchange
+        if w.front.state != FRONT_EXCHANGE:
+            w.front.deadline.due_ms = 0
+            if self.go_on(w, front_timeout(&self.s, w.front)):
+                self.serve_client(w)
+            elif w.front != NULL and w.front.state != FRONT_EXCHANGE:
+                self.serve_client(w)
+        elif x.phase == PHASE_DIAL:
+            self.wire_of(x.back).close("closed")
+            self.carry(x, exchange_dial_failed(&self.s, x, True))
+        else:
+            self.unqueue(x)
+            self.carry(x, exchange_timeout(&self.s, x))
+        return 0
+
+    cdef int end_turn(self) except -1:
+        """Places may have become free."""
+        cdef Wire w
+        cdef uint32_t wants
+        again = True
+        while again:
+            again = False
+            for w in list(self.waiting):
+                if w not in self.waiting:
+                    continue
+                wants = exchange_place(&self.s, w.front.exchange)
+                if wants != WANT_NOTHING:
+                    self.unqueue(w.front.exchange)
+                    again = True
+                    if self.settle(w.front.exchange, wants):
+                        self.serve_ended(w)
+        return 0
