@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import is_, is_not
 
 from edged.control.claims import Claims
 from edged.control.intake import Intake
@@ -32,6 +34,7 @@ class Admission:
         self._claims = Claims(ownership=ownership)
         self._offered: tuple[tuple[Route, ...], ...] = ()        # of each source and kind
         self._flawed: dict[int, tuple[Route, Problem]] = {}      # by id of the route
+        self._barred = False                                     # by the table, since the claims were settled
         self._translations: list[Translation] = []
         self._begun = False
 
@@ -39,12 +42,12 @@ class Admission:
         """Make the next state of what is in the intake; answers whether it differs from the last. The first always does: no
         worker may take it, empty as it is, for what it has already."""
         self._translations = self._translator.update(self.intake)
-        offered = self._kept((*self.intake.routes(), *(made.routes for made in self._translations)))
-        self._check(offered)
-        claimants = [route for part in offered for route in part]
-        if self._flawed:
-            claimants = [route for route in claimants if id(route) not in self._flawed]
-        self._claims.update(tuple(claimants))
+        offered = (*self.intake.routes(), *(made.routes for made in self._translations))
+        before = self._offered or ((),) * len(offered)
+        self._offered = tuple(map(self._accept, before, offered))
+        if self._barred or any(map(is_not, self._offered, before)):
+            self._barred = False
+            self._claims.update(self._claimants())
         self._tell_problems()
         return self._renew()
 
@@ -53,32 +56,36 @@ class Admission:
         for route in self.state.routes:
             if route.key == key:
                 self._flawed[id(route)] = route, Problem(route.origin, "", why, key)
+                self._barred = True
 
-    def _kept(self, offered: tuple[tuple[Route, ...], ...]) -> tuple[tuple[Route, ...], ...]:
-        """The same routes, with those from before in place of equal ones: a source or kind that makes all anew changes nothing."""
-        return tuple(map(_reusing, self._before(len(offered)), offered))
+    def _accept(self, old: tuple[Route, ...], new: tuple[Route, ...]) -> tuple[Route, ...]:
+        """What one source or kind offers, with the routes from before in place of equal ones: one that makes all anew changes
+        nothing. Routes that were not there before are looked at; the flaws of those that are gone are forgotten."""
+        span = changed_span(old, new)
+        if not span:
+            return old
+        kept = _reusing(old[span.start:span.old_end], new[span.start:span.new_end])
+        for route in old[span.start:span.old_end]:
+            self._flawed.pop(id(route), None)
+        for route in kept:
+            wrong = flaw(route)
+            if wrong is not None:
+                self._flawed[id(route)] = route, _problem(route, *wrong)
+        if len(kept) == span.old_end - span.start and all(map(is_, kept, old[span.start:span.old_end])):
+            return old
+        return (*new[:span.start], *kept, *new[span.new_end:])
 
-    def _before(self, parts: int) -> tuple[tuple[Route, ...], ...]:
-        return self._offered or ((),) * parts
-
-    def _check(self, offered: tuple[tuple[Route, ...], ...]) -> None:
-        """Look at the routes that were not there before; forget the flaws of those that are gone."""
-        for old, new in zip(self._before(len(offered)), offered, strict=True):
-            span = changed_span(old, new)
-            for route in old[span.start:span.old_end]:
-                self._flawed.pop(id(route), None)
-            for route in new[span.start:span.new_end]:
-                wrong = flaw(route)
-                if wrong is not None:
-                    self._flawed[id(route)] = route, _problem(route, *wrong)
-        self._offered = offered
+    def _claimants(self) -> tuple[Route, ...]:
+        """All sound routes, in order of their place."""
+        claimants = tuple(chain.from_iterable(self._offered))
+        return tuple([route for route in claimants if id(route) not in self._flawed]) if self._flawed else claimants
 
     def _renew(self) -> bool:
         last = self.state
         verdicts = (*(verdict for made in self._translations for verdict in made.verdicts), *self._claims.verdicts)
         if verdicts != last.verdicts:
             _log_new(last.verdicts, verdicts)
-        changed = not self._begun or bool(changed_span(last.routes, self._claims.admitted))
+        changed = not self._begun or last.routes is not self._claims.admitted
         self._begun = True
         if changed or verdicts != last.verdicts:
             self.state = State(last.version + changed, self._claims.admitted, last.listeners, verdicts)
@@ -106,16 +113,11 @@ class Admission:
         return [one for one in self.state.listeners if one.mode is Mode.TCP and one.route not in names]
 
 
-def _reusing(old: tuple[Route, ...], new: tuple[Route, ...]) -> tuple[Route, ...]:
-    """`new`, made of the objects in `old` as far as these are equal; `old` itself if all are."""
-    span = changed_span(old, new)
-    if not span:
-        return old
-    known = {_name_of(route): route for route in old[span.start:span.old_end]}
-    come = new[span.start:span.new_end]
-    kept = [mine if mine == theirs else theirs for mine, theirs in zip((known.get(_name_of(one)) for one in come), come, strict=True)]
-    made = (*new[:span.start], *kept, *new[span.new_end:])
-    return made if changed_span(old, made) else old
+def _reusing(old: Sequence[Route], new: Sequence[Route]) -> list[Route]:
+    """`new`, made of the objects in `old` as far as these are equal."""
+    known = {_name_of(route): route for route in old}
+    same = (known.get(_name_of(route)) for route in new)
+    return [mine if mine == theirs else theirs for mine, theirs in zip(same, new, strict=True)]
 
 
 def _name_of(route: object) -> str:

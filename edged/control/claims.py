@@ -11,7 +11,7 @@ short form and objects written by hand, counts as older than everything that has
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from edged.control.spans import changed_span
+from edged.control.spans import changed_span, replaced
 from edged.hooks import Route, Termination, Verdict
 
 __all__ = ["Claims", "settle"]
@@ -30,8 +30,9 @@ class Claims:
         """`ownership`: a host belongs to the namespace of its oldest claimant (4.2 SameNamespace, else OldestFirst)."""
         self._ownership = ownership
         self._claimants: tuple[Route, ...] = ()
+        self._distinct = True                            # no two of them have one name
         self._refused: dict[int, Refusal] = {}           # by id of the route
-        self.admitted: tuple[Route, ...] = ()            # oldest first
+        self.admitted: tuple[Route, ...] = ()            # oldest first; the same tuple until it changed
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -44,26 +45,28 @@ class Claims:
         gone, come = self._claimants[span.start:span.old_end], claimants[span.start:span.new_end]
         if not span:
             return
-        if len(gone) == len(come) and all(_terms(a) == _terms(b) for a, b in zip(gone, come, strict=True)):
+        if self._distinct and len(gone) == len(come) and all(_terms(a) == _terms(b) for a, b in zip(gone, come, strict=True)):
             self._exchange(gone, come)
         else:
-            self._settle_some([*gone, *come] if self._distinct(claimants) else [*gone, *claimants], claimants)
+            before, self._distinct = self._distinct, _distinct(claimants)
+            if before and self._distinct:
+                self._settle_some([*gone, *come], claimants)
+            else:                                # routes of one name may meet wherever their hosts are
+                each = tuple({id(route): route for route in claimants}.values())
+                self._settle_some([*gone, *each], each)
         self._claimants = claimants
 
     def _exchange(self, gone: Sequence[Route], come: Sequence[Route]) -> None:
         """The claims stay as they are; only what the routes do has changed."""
-        swap = {id(old): new for old, new in zip(gone, come, strict=True)}
-        for old in gone:
+        swaps = []
+        for old, new in zip(gone, come, strict=True):
             if id(old) in self._refused:
-                new = swap.pop(id(old))
                 _, verdict = self._refused.pop(id(old))
                 self._refused[id(new)] = new, _refusal(new, verdict.message)
-        if swap:
-            self.admitted = tuple([swap.get(id(route), route) for route in self.admitted])
-
-    def _distinct(self, claimants: tuple[Route, ...]) -> bool:
-        """Routes of one name may be anywhere; where there are any, now or before, all is settled anew."""
-        return all(len(set(map(_key, routes))) == len(routes) for routes in (self._claimants, claimants))
+            elif old is not new:
+                swaps.append((old, new))
+        if swaps:
+            self.admitted = replaced(self.admitted, swaps)
 
     def _settle_some(self, changed: Sequence[Route], claimants: tuple[Route, ...]) -> None:
         """Settle the hosts that changed routes claim, and with wildcards the neighbours that these may meet."""
@@ -74,7 +77,13 @@ class Claims:
         for route in (*changed, *open_):
             self._refused.pop(id(route), None)
         self._refused.update((id(refusal[0]), refusal) for refusal in settle(open_, ownership=self._ownership))
-        self.admitted = tuple(sorted([route for route in claimants if id(route) not in self._refused], key=_age))
+        admitted = tuple(sorted([route for route in claimants if id(route) not in self._refused], key=_age))
+        if changed_span(self.admitted, admitted):
+            self.admitted = admitted
+
+
+def _distinct(claimants: tuple[Route, ...]) -> bool:
+    return len(set(map(_key, claimants))) == len(claimants)
 
 
 def settle(claimants: Iterable[Route], *, ownership: bool) -> list[Refusal]:

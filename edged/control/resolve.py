@@ -1,7 +1,9 @@
 """Which endpoints a service has: the objects of kind Service, Endpoints and EndpointSlice of all sources, read when a kind asks."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import md5
+from sys import intern
 from typing import Any, NamedTuple
 
 from edged.control.addresses import allowed, literal, packed
@@ -24,6 +26,15 @@ class _Told(NamedTuple):
     filtered: bool
 
 
+@dataclass(slots=True)
+class _Service:
+    """All that is told of one service: the objects of each kind."""
+
+    Service: tuple[_Told, ...] = ()
+    Endpoints: tuple[_Told, ...] = ()
+    EndpointSlice: tuple[_Told, ...] = ()
+
+
 class _Ready(NamedTuple):
     """One address and port that takes traffic."""
 
@@ -33,6 +44,9 @@ class _Ready(NamedTuple):
     pod: str
 
 
+_NOTHING = _Service()
+
+
 class ServiceIndex:
     """Objects by the service they speak of. Nothing is resolved before it is asked for, and nothing resolved is kept: the
     kinds keep what they made of it."""
@@ -40,23 +54,23 @@ class ServiceIndex:
     def __init__(self, *, endpoints_only: bool = False) -> None:
         """`endpoints_only`: ROUTER_WATCH_ENDPOINTS (openshift-routes.md 8.1); otherwise Endpoints count where no slice exists."""
         self._endpoints_only = endpoints_only
-        self._by_kind: dict[str, dict[Key, list[_Told]]] = {kind: {} for kind in KINDS}
+        self._services: dict[Key, _Service] = {}
         self._changed: set[Key] = set()
 
     def learn(self, kind: str, told: Object, filtered: bool) -> None:
         key = _service_of(kind, told)
         if key is not None:
-            self._by_kind[kind].setdefault(key, []).append(_Told(told, filtered))
+            service = self._services.setdefault(key, _Service())
+            setattr(service, kind, (*getattr(service, kind), _Told(told, filtered)))
             self._changed.add(key)
 
     def forget(self, kind: str, told: Object) -> None:
         key = _service_of(kind, told)
-        if key is not None:
-            kept = [one for one in self._by_kind[kind].get(key, ()) if one.object is not told]
-            if kept:
-                self._by_kind[kind][key] = kept
-            else:
-                self._by_kind[kind].pop(key, None)
+        service = self._services.get(key) if key is not None else None
+        if key is not None and service is not None:
+            setattr(service, kind, tuple(one for one in getattr(service, kind) if one.object is not told))
+            if not (service.Service or service.Endpoints or service.EndpointSlice):
+                del self._services[key]
             self._changed.add(key)
 
     def take_changed(self) -> frozenset[Key]:
@@ -67,9 +81,9 @@ class ServiceIndex:
 
     def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
         """Ready endpoints in the order of openshift-routes.md 8.1, of the ports that `port` matches (8.2), without duplicates (8.3)."""
-        key = namespace, service
         found: dict[str, Endpoint] = {}
-        for ready in self._ready(key) or self._waking(key):
+        told = self._services.get((namespace, service), _NOTHING)
+        for ready in self._ready(told) or _waking(told):
             if port is None or port in (ready.port_name, str(ready.port)):
                 target = f"pod:{ready.pod}" if ready.pod else "ept"
                 identity = f"{target}:{service}:{ready.port_name}:{ready.address}:{ready.port}"
@@ -78,23 +92,22 @@ class ServiceIndex:
                     found[identity] = Endpoint(ready.address, ready.port, identity, 1, cookie)
         return tuple(found.values())
 
-    def _ready(self, key: Key) -> list[_Ready]:
-        slices = () if self._endpoints_only else self._by_kind["EndpointSlice"].get(key, ())
-        if slices:
-            ordered = sorted(slices, key=lambda told: _text(_map(told.object.body.get("metadata")).get("name")))
+    def _ready(self, service: _Service) -> list[_Ready]:
+        if service.EndpointSlice and not self._endpoints_only:
+            ordered = sorted(service.EndpointSlice, key=lambda told: _text(_map(told.object.body.get("metadata")).get("name")))
             return [ready for told in ordered for ready in _of_slice(told)]
-        return [ready for told in self._by_kind["Endpoints"].get(key, ()) for ready in _of_endpoints(told)]
+        return [ready for told in service.Endpoints for ready in _of_endpoints(told)]
 
-    def _waking(self, key: Key) -> list[_Ready]:
-        """Of an idled service, its own address: a connection there wakes the pods (openshift-routes.md 8.4)."""
-        services = self._by_kind["Service"].get(key, ())
-        if not services or not any(_idled(told) for told in (*services, *self._by_kind["Endpoints"].get(key, ()))):
-            return []
-        spec = _map(services[0].object.body.get("spec"))
-        address = literal(_text(spec.get("clusterIP")))
-        if address is None:                      # headless, or nonsense
-            return []
-        return [_Ready(address, number, name, "") for number, name in _ports(spec.get("ports"))]
+
+def _waking(service: _Service) -> list[_Ready]:
+    """Of an idled service, its own address: a connection there wakes the pods (openshift-routes.md 8.4)."""
+    if not service.Service or not any(map(_idled, (*service.Service, *service.Endpoints))):
+        return []
+    spec = _map(service.Service[0].object.body.get("spec"))
+    address = literal(_text(spec.get("clusterIP")))
+    if address is None:                          # headless, or nonsense
+        return []
+    return [_Ready(address, number, name, "") for number, name in _ports(spec.get("ports"))]
 
 
 def _service_of(kind: str, told: Object) -> Key | None:
@@ -102,8 +115,8 @@ def _service_of(kind: str, told: Object) -> Key | None:
     meta = _map(told.body.get("metadata"))
     name = _map(meta.get("labels")).get(_SLICE_OF) if kind == "EndpointSlice" else meta.get("name")
     namespace = meta.get("namespace")
-    if isinstance(name, str) and isinstance(namespace, str) and name:
-        return namespace, name
+    if type(name) is str and type(namespace) is str and name:
+        return intern(namespace), name
     return None
 
 

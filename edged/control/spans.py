@@ -1,11 +1,15 @@
 """Where two versions of a long sequence differ. What is equal is the very same object in both, so this runs at C speed."""
 
 from collections.abc import Sequence
-from itertools import compress, count
-from operator import is_not
-from typing import Any, NamedTuple
+from itertools import compress, count, repeat
+from operator import is_, is_not
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Span", "changed_span"]
+__all__ = ["Span", "changed_span", "replaced"]
+
+T = TypeVar("T")
+
+_FEW = 4
 
 
 class Span(NamedTuple):
@@ -28,3 +32,16 @@ def changed_span(old: Sequence[Any], new: Sequence[Any]) -> Span:
     tail = next(compress(count(), map(is_not, reversed(old), reversed(new))), shorter)
     tail = min(tail, shorter - start)
     return Span(start, len(old) - tail, len(new) - tail)
+
+
+def replaced(items: tuple[T, ...], swaps: Sequence[tuple[T, T]]) -> tuple[T, ...]:
+    """The same items with some replaced: pairs of an old one, told by identity, and the new one."""
+    if len(swaps) > _FEW:
+        new_of = {id(old): new for old, new in swaps}
+        return tuple([new_of.get(id(item), item) for item in items])
+    made = list(items)
+    for old, new in swaps:
+        at = next(compress(count(), map(is_, items, repeat(old))), None)
+        if at is not None:
+            made[at] = new
+    return tuple(made)

@@ -65,6 +65,7 @@ class RouteKind:
         self._seed = random.random()
         self._objects: Sequence[Object] = ()
         self._made: list[_Made] = []
+        self._naming: dict[Unit, list[int]] | None = None        # places of the routes that name a service; None: not yet asked for
         self._translation = Translation()
 
     def translate(self, objects: Objects, services: Services) -> Translation:
@@ -86,6 +87,7 @@ class RouteKind:
         known = {id(one.object): one for one in self._made}
         routes = {one.route.key: one.route for one in self._made if one.route is not None}
         made = []
+        self._naming = None
         for told in given:
             one = known.get(id(told))
             if one is None or services.changed is None or not services.changed.isdisjoint(one.units):
@@ -95,7 +97,12 @@ class RouteKind:
 
     def _some(self, changed: frozenset[Unit], services: Services) -> list[_Made]:
         """For the same objects, some services of which changed; the list that is held if that concerns no route."""
-        stale = [at for at, one in enumerate(self._made) if not changed.isdisjoint(one.units)]
+        if self._naming is None:
+            self._naming = {}
+            for at, one in enumerate(self._made):
+                for unit in one.units:
+                    self._naming.setdefault(unit, []).append(at)
+        stale = {at for unit in changed for at in self._naming.get(unit, ())}
         if not stale:
             return self._made
         made = list(self._made)

@@ -45,7 +45,7 @@ def test_nothing_is_wrong(site: Site) -> None:
 
 def test_every_sort_of_problem_with_file_line_and_key(site: Site) -> None:
     found = site(
-        a="routes:\n- host: a.example.com\n  to: []\n- host: a.example.com\n  name: second\n  to: []\n- host: b.example.com\n  tp: []\n",
+        a="routes:\n- host: a.example.com\n  to: []\n- host: a.example.com\n  name: second\n  to: []\n- host: b.example.com\n  pth: []\n",
         b="kind: Route\napiVersion: v1\nmetadata: {name: web, namespace: shop}\nspec:\n  host: c.example.com\n  path: foo\n  to: {name: web}\n",
         c="kind: Route\napiVersion: v1\nmetadata: {name: star, namespace: shop}\nspec:\n  host: d.example.com\n  wildcardPolicy: Subdomain\n"
           "  to: {name: web}\n---\nkind: Frob\n",
@@ -56,7 +56,7 @@ def test_every_sort_of_problem_with_file_line_and_key(site: Site) -> None:
         "routes.d/a.yaml:4: HostAlreadyClaimed: route second is not admitted: "
         "route a.example.com (routes.d/a.yaml:2) already exposes a.example.com and is older",
         "routes.d/a.yaml:7: routes[2]: to is missing",
-        'routes.d/a.yaml:8: routes[2].tp: unknown key; did you mean "to"?',
+        'routes.d/a.yaml:8: routes[2].pth: unknown key; did you mean "path"?',
         'routes.d/b.yaml:6: spec.path: Route shop/web: must begin with "/"',
         "routes.d/c.yaml:1: RouteNotAdmitted: route shop/star is not admitted: wildcard routes are not allowed",
         'routes.d/c.yaml:9: kind: no plugin knows objects of kind "Frob"',

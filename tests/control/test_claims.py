@@ -107,6 +107,15 @@ def test_two_routes_of_one_name_are_one_too_many_wherever_their_hosts_are() -> N
     assert "called same too (routes.yaml:3)" in made.verdicts[0].message
 
 
+def test_a_route_that_is_there_twice_is_there() -> None:
+    one, other = route("a", "a"), route("b", "b")
+    made = claims(one, other, one)
+    assert made.admitted == (one, other)
+    made.update((other, one))
+    assert made.admitted == (other, one)
+    assert made.verdicts == ()
+
+
 def test_the_verdict_names_the_winner_within_a_namespace_only() -> None:
     (verdict,) = claims(route("old", line=2), route("young", line=7)).verdicts
     assert (verdict.route, verdict.admitted, verdict.reason, verdict.origin.line) == ("young", False, "HostAlreadyClaimed", 7)

@@ -35,13 +35,13 @@ class Worker:
         while True:
             try:
                 message, (fd,) = await self.wire.receive()
+                table = MappedTable(fd)
+                os.close(fd)
+                self.routes = [one["key"] for one in table.routes()]
+                self.versions.append(message["version"])
+                await self.wire.send({"type": "table_in_force", "version": message["version"]})
             except WireClosed:                   # control has left
                 return
-            table = MappedTable(fd)
-            os.close(fd)
-            self.routes = [one["key"] for one in table.routes()]
-            self.versions.append(message["version"])
-            await self.wire.send({"type": "table_in_force", "version": message["version"]})
 
 
 class House:
