@@ -531,6 +531,7 @@ cdef uint32_t client_broke(Shared* s, Exchange* x) noexcept nogil:
     if x.endpoint != NULL:
         s.bench.cells[x.endpoint.slot].client_aborts += 1
     if x.phase == PHASE_QUEUE:
+        x.placed_ms = s.now_ms                   # the line tells how long it has waited
         return end_cut(s, x, c"C", c"Q")
     if x.phase == PHASE_DIAL or x.phase == PHASE_PAUSE:
         return end_cut(s, x, c"C", c"C")
@@ -601,6 +602,7 @@ cdef uint32_t exchange_timeout(Shared* s, Exchange* x) noexcept nogil:
         x.phase = PHASE_DIAL
         return WANT_DIAL
     if x.phase == PHASE_QUEUE:
+        x.placed_ms = s.now_ms
         return end_refuse(s, x, 503, b"no place became free in time", c"s", c"Q")
     if x.phase == PHASE_TUNNEL:
         return end_cut(s, x, c"s" if x.asking.done and not x.answering.done else c"c", c"D")
