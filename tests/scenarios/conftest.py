@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +95,29 @@ def _end(daemon: Daemon) -> None:
     assert not tracebacks
 
 
-def _backends() -> Iterator[Callable[..., Backend]]:
+class Backends:
     """backend(*scripts) starts one."""
-    running: list[Backend] = []
 
-    def start(*scripts: Script, **options: Any) -> Backend:
-        running.append(Backend(*scripts, **options))
-        return running[-1]
+    def __init__(self) -> None:
+        self._running: list[Backend] = []
 
-    yield start
-    for one in running:
-        one.stop()
+    def __call__(self, *scripts: Script, **options: Any) -> Backend:
+        self._running.append(Backend(*scripts, **options))
+        return self._running[-1]
+
+    def hang_up(self) -> None:
+        for one in self._running:
+            one.hang_up()
+
+    def end(self) -> None:
+        for one in self._running:
+            one.stop()
+
+
+def _backends() -> Iterator[Backends]:
+    backends = Backends()
+    yield backends
+    backends.end()
 
 
 backend = pytest.fixture(_backends)
@@ -124,7 +136,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def site(edge: Daemon, shared: Shared, backend: Callable[..., Backend]) -> Iterator[Callable[..., Site]]:
+def site(edge: Daemon, shared: Shared, backend: Backends) -> Iterator[Callable[..., Site]]:
     """site(*scripts, **route) puts a backend of these scripts behind a host of its own on the shared daemon.
 
     Afterwards the daemon has nothing open any more, and no more sockets than before."""
@@ -143,18 +155,14 @@ def site(edge: Daemon, shared: Shared, backend: Callable[..., Backend]) -> Itera
 
     yield make
     try:
-        _withdraw(edge, sites)
+        for one in sites:
+            one.close()
+        backend.hang_up()
+        edge.until_idle()
+        until(lambda: edge.gauges()["pooled"] == 0, what="no idle connection is left")
         until(lambda: edge.sockets() <= sockets, what=f"no more than {sockets} sockets are open")
         assert edge.pipes() <= SPARE_PIPE_ENDS
     except (AssertionError, OSError):
         shared.end()
         raise
 
-
-def _withdraw(edge: Daemon, sites: Sequence[Site]) -> None:
-    for one in sites:
-        one.close()
-        for each in one.backends:
-            each.hang_up()
-    edge.until_idle()
-    until(lambda: edge.gauges()["pooled"] == 0, what="no idle connection is left")
