@@ -93,11 +93,12 @@ def fuzz(target: str, program: Path, seconds: int) -> bool:
 
 
 def keep(target: str, program: Path) -> None:
-    """The kept corpus becomes the smallest set that reaches all that is reached now."""
+    """The kept corpus becomes a small set that reaches every edge that is reached now."""
     merged = program.parent / "merged"
     shutil.rmtree(merged, ignore_errors=True)
     merged.mkdir()
-    call([str(program), "-merge=1", f"-max_len={LONGEST[target]}", str(merged), str(CORPUS / target), str(program.parent / "found")])
+    call([str(program), "-set_cover_merge=1", "-use_counters=0", f"-max_len={LONGEST[target]}",
+          str(merged), str(CORPUS / target), str(program.parent / "found")])
     shutil.rmtree(CORPUS / target)
     shutil.copytree(merged, CORPUS / target)
     print(f"{target:10} {len(list(merged.iterdir()))} inputs kept")
