@@ -23,12 +23,13 @@ from edged._fast.talk.detach cimport detach
 from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
     PHASE_DIAL, PHASE_END, X_FRESH, X_PRIVATE, X_QUEUED, X_REDISPATCHED, X_SILENT, Exchange, exchange_close, exchange_connected,
-    exchange_dial_failed, exchange_dialled, exchange_may_reuse, exchange_place, exchange_step, exchange_timeout,
+    exchange_dialled, exchange_step, exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_PROXY, FRONT_RESET, FRONT_WAIT, Front, FrontWant, front_close,
     front_ended, front_open, front_step, front_timeout, front_trusts,
 )
+from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place
 from edged._fast.talk.wants cimport (
     MODE_HTTP, MODE_TCP, Client, Listener, Network, PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ,
     PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, Port, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared,
@@ -139,7 +140,7 @@ cdef class Wire:
     def refuse(self):
         cdef Exchange* x = self.exchange
         self.close("reset")
-        self.play.carry(x, exchange_dial_failed(&self.play.s, x, False))
+        self.play.carry(x, reach_failed(&self.play.s, x, False))
 
     @property
     def open(self):
@@ -478,7 +479,7 @@ cdef class Play:
         if w is None:
             outcome = self.dials.pop(0) if self.dials else "connected"
             if outcome == "refused":
-                return exchange_dial_failed(&self.s, x, False)
+                return reach_failed(&self.s, x, False)
             w = Wire(self)
             w.slot = x.endpoint.slot
             name = table_text(x.table, x.endpoint.name)
@@ -500,7 +501,7 @@ cdef class Play:
                 x.flags |= X_PRIVATE
                 return w
             w.close("closed")
-        if exchange_may_reuse(&self.s, x):
+        if reach_may_reuse(&self.s, x):
             for w in self.parked:
                 if w.slot == x.endpoint.slot:
                     self.parked.remove(w)
@@ -697,7 +698,7 @@ cdef class Play:
                 self.serve_client(w)
         elif x.phase == PHASE_DIAL:
             self.wire_of(x.back).close("closed")
-            self.carry(x, exchange_dial_failed(&self.s, x, True))
+            self.carry(x, reach_failed(&self.s, x, True))
         else:
             self.unqueue(x)
             self.carry(x, exchange_timeout(&self.s, x))
@@ -713,7 +714,7 @@ cdef class Play:
             for w in list(self.waiting):
                 if w not in self.waiting:
                     continue
-                wants = exchange_place(&self.s, w.front.exchange)
+                wants = reach_place(&self.s, w.front.exchange)
                 if wants != WANT_NOTHING:
                     self.unqueue(w.front.exchange)
                     again = True

@@ -21,13 +21,14 @@ from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_plan
 from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
-    PHASE_ASK, PHASE_DIAL, PHASE_END, X_COUNTED, X_FRESH, X_PRIVATE, X_QUEUED, exchange_close, exchange_connected, exchange_dial_failed,
-    exchange_dialled, exchange_may_reuse, exchange_place, exchange_step, exchange_timeout,
+    PHASE_ASK, PHASE_DIAL, PHASE_END, X_COUNTED, X_FRESH, X_PRIVATE, X_QUEUED, exchange_close, exchange_connected, exchange_dialled,
+    exchange_step, exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_RESET, FRONT_WAIT, FrontWant, front_close, front_ended, front_step,
     front_timeout,
 )
+from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place
 from edged._fast.talk.wants cimport (
     DEADLINE_FRONT, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_WRITABLE, Port, REUSE_NEVER,
     WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
@@ -131,12 +132,12 @@ cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
     cdef Channel* c = own_channel(core, x, hash)
     if x.backend.send_proxy:
         learn_local_address(x)
-    if c == NULL and exchange_may_reuse(&core.s, x):
+    if c == NULL and reach_may_reuse(&core.s, x):
         c = pool_take(core, x.endpoint.slot, hash)
     if c == NULL:
         c = connect_to(core, x, path, hash)
     if unlikely(c == NULL):
-        return exchange_dial_failed(&core.s, x, False)
+        return reach_failed(&core.s, x, False)
     c.owner = x
     return exchange_dialled(&core.s, x, &c.port)
 
@@ -246,7 +247,7 @@ cdef void end(Core* core, Ring ring, Exchange* x) noexcept nogil:
 cdef bint offer(Core* core, Ring ring, Exchange* x) noexcept nogil:
     """Let one who waits try again; True: it has left the queue."""
     cdef Front* f = <Front*>x.owner
-    cdef uint32_t wants = exchange_place(&core.s, x)
+    cdef uint32_t wants = reach_place(&core.s, x)
     if wants == WANT_NOTHING:
         return False
     waitlist_remove(core, x)
@@ -358,7 +359,7 @@ cdef void serve_server(Core* core, Ring ring, Channel* c, bint failed) noexcept 
     cdef Exchange* x = <Exchange*>c.owner
     if failed:
         channel_close(core, c)
-        carry(core, ring, x, exchange_dial_failed(&core.s, x, False))
+        carry(core, ring, x, reach_failed(&core.s, x, False))
     elif c.port.flags & PORT_CONNECTING:
         if not c.port.flags & PORT_WRITABLE:
             return
@@ -384,7 +385,7 @@ cdef void serve_deadline(Core* core, Ring ring, Deadline* d) noexcept nogil:
         back = <Channel*>x.back
         if back != NULL:
             channel_close(core, back)
-        carry(core, ring, x, exchange_dial_failed(&core.s, x, True))
+        carry(core, ring, x, reach_failed(&core.s, x, True))
         return
     waitlist_remove(core, x)
     carry(core, ring, x, exchange_timeout(&core.s, x))

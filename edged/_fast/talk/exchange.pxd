@@ -90,10 +90,7 @@ cdef Exchange* exchange_open(Shared* s, Client* client, Port* front, void* owner
 cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil
 cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x) noexcept nogil
 cdef uint32_t exchange_step(Shared* s, Exchange* x) noexcept nogil
-cdef uint32_t exchange_place(Shared* s, Exchange* x) noexcept nogil                   # a place may have become free
 cdef uint32_t exchange_dialled(Shared* s, Exchange* x, Port* back) noexcept nogil     # a channel, connected or connecting
 cdef uint32_t exchange_connected(Shared* s, Exchange* x) noexcept nogil
-cdef uint32_t exchange_dial_failed(Shared* s, Exchange* x, bint timed_out) noexcept nogil    # the port is gone already
 cdef uint32_t exchange_timeout(Shared* s, Exchange* x) noexcept nogil
 cdef void exchange_close(Shared* s, Exchange* x) noexcept nogil                       # after WANT_END: gives everything back
-cdef bint exchange_may_reuse(const Shared* s, const Exchange* x) noexcept nogil       # may an idle channel of the pool carry it?

@@ -1,0 +1,1 @@
+"""The way to an endpoint: nothing of it is reached from Python."""
