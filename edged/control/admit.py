@@ -1,9 +1,9 @@
 """All that the sources gave becomes the state: sound routes, the winners of their claims, and a verdict for each that lost."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from operator import is_, is_not
+from operator import is_
 
 from edged.control.claims import Claims
 from edged.control.intake import Intake
@@ -31,9 +31,8 @@ class Admission:
         self.state = State(version, (), listeners)
         self.problems: tuple[Problem, ...] = ()          # everything that keeps an object, or a part of it, from being served
         self._translator = Translator(kinds)
+        self._parts = [_Part() for _ in range(intake.parts + self._translator.parts)]
         self._claims = Claims(ownership=ownership)
-        self._offered: tuple[tuple[Route, ...], ...] = ()        # of each source and kind
-        self._flawed: dict[int, tuple[Route, Problem]] = {}      # by id of the route
         self._barred = False                                     # by the table, since the claims were settled
         self._translations: list[Translation] = []
         self._begun = False
@@ -43,9 +42,10 @@ class Admission:
         worker may take it, empty as it is, for what it has already."""
         self._translations = self._translator.update(self.intake)
         offered = (*self.intake.routes(), *(made.routes for made in self._translations))
-        before = self._offered or ((),) * len(offered)
-        self._offered = tuple(map(self._accept, before, offered))
-        if self._barred or any(map(is_not, self._offered, before)):
+        for at in self.intake.take_replaced():
+            self._parts[at].forget()
+        changed = [part.take(routes) for part, routes in zip(self._parts, offered, strict=True)]
+        if self._barred or any(changed):
             self._barred = False
             self._claims.update(self._claimants())
         self._tell_problems()
@@ -53,32 +53,12 @@ class Admission:
 
     def bar(self, key: str, why: str) -> None:
         """The table has no way to hold this route: leave it out until it changes. The next `update` makes a state without it."""
-        for route in self.state.routes:
-            if route.key == key:
-                self._flawed[id(route)] = route, Problem(route.origin, "", why, key)
-                self._barred = True
-
-    def _accept(self, old: tuple[Route, ...], new: tuple[Route, ...]) -> tuple[Route, ...]:
-        """What one source or kind offers, with the routes from before in place of equal ones: one that makes all anew changes
-        nothing. Routes that were not there before are looked at; the flaws of those that are gone are forgotten."""
-        span = changed_span(old, new)
-        if not span:
-            return old
-        kept = _reusing(old[span.start:span.old_end], new[span.start:span.new_end])
-        for route in old[span.start:span.old_end]:
-            self._flawed.pop(id(route), None)
-        for route in kept:
-            wrong = flaw(route)
-            if wrong is not None:
-                self._flawed[id(route)] = route, _problem(route, *wrong)
-        if len(kept) == span.old_end - span.start and all(map(is_, kept, old[span.start:span.old_end])):
-            return old
-        return (*new[:span.start], *kept, *new[span.new_end:])
+        for part in self._parts:
+            self._barred = part.bar(key, why) or self._barred
 
     def _claimants(self) -> tuple[Route, ...]:
         """All sound routes, in order of their place."""
-        claimants = tuple(chain.from_iterable(self._offered))
-        return tuple([route for route in claimants if id(route) not in self._flawed]) if self._flawed else claimants
+        return tuple(chain.from_iterable(part.sound() for part in self._parts))
 
     def _renew(self) -> bool:
         last = self.state
@@ -94,7 +74,7 @@ class Admission:
     def _tell_problems(self) -> None:
         problems = (
             *self.intake.problems(), *(problem for made in self._translations for problem in made.problems),
-            *(problem for _, problem in self._flawed.values()),
+            *(problem for part in self._parts for problem in part.problems()),
         )
         if problems != self.problems:
             _log_new(self.problems, problems)
@@ -111,6 +91,53 @@ class Admission:
         """Listeners of mode tcp whose route does not exist."""
         names = {route.key for route in self.state.routes}
         return [one for one in self.state.listeners if one.mode is Mode.TCP and one.route not in names]
+
+
+class _Part:
+    """What one source or kind offers, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self._offered: tuple[Route, ...] = ()
+        self._routes: tuple[Route, ...] = ()                     # the same, with those from before in place of equal ones
+        self._flawed: dict[int, tuple[Route, Problem]] = {}      # by id of the route
+
+    def take(self, offered: tuple[Route, ...]) -> bool:
+        """Take the newest offer; answers whether it differs from the last. One that makes all routes anew changes nothing."""
+        span = changed_span(self._offered, offered)
+        if not span:
+            return False
+        self._offered = offered
+        old = self._routes[span.start:span.old_end]
+        new = _reusing(old, offered[span.start:span.new_end])
+        if len(new) == len(old) and all(map(is_, new, old)):
+            return False
+        for route in old:
+            self._flawed.pop(id(route), None)
+        for route in new:
+            wrong = flaw(route)
+            if wrong is not None:
+                self._flawed[id(route)] = route, _problem(route, *wrong)
+        self._routes = (*self._routes[:span.start], *new, *self._routes[span.old_end:])
+        return True
+
+    def forget(self) -> None:
+        """The next offer is taken as it is, so that equal routes need not be kept twice for ever."""
+        self._offered, self._routes = (), ()
+        self._flawed.clear()
+
+    def sound(self) -> Sequence[Route]:
+        if not self._flawed:
+            return self._routes
+        return [route for route in self._routes if id(route) not in self._flawed]
+
+    def bar(self, key: str, why: str) -> bool:
+        """Count the routes of this name as flawed until they change."""
+        barred = [route for route in self.sound() if route.key == key]
+        self._flawed.update((id(route), (route, Problem(route.origin, "", why, key))) for route in barred)
+        return bool(barred)
+
+    def problems(self) -> Iterator[Problem]:
+        return (problem for _, problem in self._flawed.values())
 
 
 def _reusing(old: Sequence[Route], new: Sequence[Route]) -> list[Route]:

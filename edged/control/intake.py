@@ -32,6 +32,12 @@ class Intake:
         self._shelves = {name: _Shelf(filtered) for name, filtered in sources.items()}
         self._by_kind: dict[str, tuple[Object, ...]] = {}
         self._dirty: set[str] = set()
+        self._replaced: list[int] = []           # parts that were recalled until now
+
+    @property
+    def parts(self) -> int:
+        """How many `routes` there are."""
+        return len(self._shelves)
 
     def put(self, source: str, snapshot: Snapshot) -> None:
         """Replace what a source has given. What is the same object as before costs next to nothing.
@@ -53,7 +59,9 @@ class Intake:
                 self.services.learn(kind, told, shelf.filtered)
         shelf.kinds[span.start:span.old_end] = kinds
         shelf.snapshot = snapshot
-        shelf.recalled = ()
+        if shelf.recalled:
+            shelf.recalled = ()
+            self._replaced.append(list(self._shelves).index(source))
 
     def recall(self, source: str, routes: tuple[Route, ...]) -> None:
         """Routes that a source gave in an earlier life of this process: they hold until it speaks."""
@@ -90,6 +98,11 @@ class Intake:
         """The ready routes of each source."""
         for shelf in self._shelves.values():
             yield shelf.recalled if shelf.snapshot is None else shelf.snapshot.routes
+
+    def take_replaced(self) -> list[int]:
+        """Which parts of `routes` were recalled, and are now the source's own, since the last call."""
+        replaced, self._replaced = self._replaced, []
+        return replaced
 
     def problems(self) -> Iterator[Problem]:
         for shelf in self._shelves.values():

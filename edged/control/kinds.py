@@ -65,6 +65,11 @@ class Translator:
             else:
                 self._asked[offered.kind.name] = _Asked(offered)
 
+    @property
+    def parts(self) -> int:
+        """How many translations there are."""
+        return len(self._asked)
+
     def update(self, intake: Intake) -> list[Translation]:
         """The translations of all kinds, after asking those for which something changed; the same object where nothing did."""
         dirty = intake.take_dirty()

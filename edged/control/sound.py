@@ -2,11 +2,25 @@
 header that is made from it."""
 
 import re
-from collections.abc import Iterable
-from ipaddress import ip_address
+from operator import attrgetter
+from socket import AF_INET, AF_INET6, inet_pton
+from types import NoneType
 from typing import Any
 
-from edged.hooks import Backend, Balance, Cookie, Endpoint, HeaderAction, Origin, Route, Timeouts
+from edged.hooks import (
+    Algorithm,
+    Backend,
+    Balance,
+    Cookie,
+    Endpoint,
+    Forwarded,
+    HeaderAction,
+    Insecure,
+    Origin,
+    Route,
+    Termination,
+    Timeouts,
+)
 from edged.hooks.values import COOKIE_NAME, HEADER_NAME, host_flaw
 
 __all__ = ["flaw"]
@@ -16,6 +30,8 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 _SOCKET_PATH_MOST_BYTES = 107
 _MOST_MS = 2_147_483_647
 
+_NO_TIMEOUTS = Timeouts()
+
 Flaw = tuple[str, str]                           # path of the field, and what is wrong with it
 
 
@@ -23,39 +39,44 @@ def flaw(route: Any) -> Flaw | None:
     """The first thing that is wrong with a route; None: it is sound."""
     if not isinstance(route, Route):
         return "", f"{type(route).__name__} is no Route"
-    return (
-        _first(_typed(route, name, kinds, "") for name, kinds in _ROUTE)
-        or _reach_flaw(route)
-        or _backend_flaw(route.backend)
-        or _header_flaw(route)
-    )
+    return _ROUTE.flaw(route, "") or _reach_flaw(route) or _backend_flaw(route.backend) or _header_flaw(route)
 
 
-_ROUTE: list[tuple[str, tuple[type, ...]]] = [
-    ("key", (str,)), ("host", (str,)), ("path", (str,)), ("backend", (Backend,)), ("wildcard", (bool,)),
-    ("cookie", (Cookie, type(None))), ("rewrite", (str, type(None))), ("hsts", (str,)), ("request_headers", (tuple,)),
-    ("response_headers", (tuple,)), ("max_body_bytes", (int,)), ("namespace", (str,)), ("uid", (str,)), ("created_s", (float, int)),
-    ("origin", (Origin,)), ("termination", (str,)), ("insecure", (str,)), ("forwarded", (str,)),
-]
-_BACKEND: list[tuple[str, tuple[type, ...]]] = [
-    ("name", (str,)), ("endpoints", (tuple,)), ("balance", (Balance,)), ("timeouts", (Timeouts,)), ("send_proxy", (int,)),
-    ("retries", (int,)), ("redispatch", (int,)), ("maxqueue", (int,)),
-]
-_ENDPOINT: list[tuple[str, tuple[type, ...]]] = [
-    ("address", (str,)), ("port", (int,)), ("name", (str,)), ("weight", (int,)), ("cookie", (str,)), ("maxconn", (int,)),
-    ("backup", (bool,)),
-]
+class _Shape:
+    """The types that the fields of a class may have. Combinations that were found right once are not looked at again."""
 
+    def __init__(self, **kinds: tuple[type, ...]) -> None:
+        self._kinds = kinds
+        self._values = attrgetter(*kinds)
+        self._right: set[tuple[type, ...]] = set()
 
-def _typed(thing: Any, name: str, kinds: tuple[type, ...], at: str) -> Flaw | None:
-    value = getattr(thing, name)
-    if isinstance(value, kinds):
+    def flaw(self, thing: Any, at: str) -> Flaw | None:
+        types = tuple(map(type, self._values(thing)))
+        if types in self._right:
+            return None
+        for (name, kinds), found in zip(self._kinds.items(), types, strict=True):
+            if not issubclass(found, kinds) or (found is bool and bool not in kinds):
+                return f"{at}{name}", f"{found.__name__} has no place here"
+        self._right.add(types)
         return None
-    return f"{at}{name}", f"{type(value).__name__} has no place here"
 
 
-def _first(flaws: Iterable[Flaw | None]) -> Flaw | None:
-    return next((found for found in flaws if found is not None), None)
+_ROUTE = _Shape(
+    key=(str,), host=(str,), path=(str,), backend=(Backend,), wildcard=(bool,), termination=(Termination,), insecure=(Insecure,),
+    forwarded=(Forwarded,), cookie=(Cookie, NoneType), rewrite=(str, NoneType), hsts=(str,), request_headers=(tuple,),
+    response_headers=(tuple,), max_body_bytes=(int,), namespace=(str,), uid=(str,), created_s=(float, int), origin=(Origin,),
+)
+_BACKEND = _Shape(
+    name=(str,), endpoints=(tuple,), balance=(Balance,), timeouts=(Timeouts,), send_proxy=(int,), retries=(int,), redispatch=(int,),
+    maxqueue=(int,),
+)
+_BALANCE = _Shape(
+    algorithm=(Algorithm,), key=(str,), consistent=(bool,), function=(str,), avalanche=(bool,), whole=(bool,), depth=(int,),
+    length=(int,), draws=(int,),
+)
+_TIMEOUTS = _Shape(**dict.fromkeys(Timeouts.__dataclass_fields__, (int, NoneType)))
+_ENDPOINT = _Shape(address=(str,), port=(int,), name=(str,), weight=(int,), cookie=(str,), maxconn=(int,), backup=(bool,))
+_COOKIE = _Shape(name=(str,), secure=(bool,), same_site=(str,))
 
 
 def _reach_flaw(route: Route) -> Flaw | None:
@@ -76,60 +97,66 @@ def _reach_flaw(route: Route) -> Flaw | None:
 
 
 def _backend_flaw(backend: Backend) -> Flaw | None:
-    found = _first(_typed(backend, name, kinds, "backend.") for name, kinds in _BACKEND)
+    found = (
+        _BACKEND.flaw(backend, "backend.") or _BALANCE.flaw(backend.balance, "backend.balance.")
+        or _TIMEOUTS.flaw(backend.timeouts, "backend.timeouts.")
+    )
     if found is not None:
         return found
     if not backend.name or _CONTROL.search(backend.name):
         return "backend.name", "a backend needs a name without blanks or control characters"
-    numbers: list[tuple[str, int, int, int]] = [
-        ("send_proxy", backend.send_proxy, 0, 2), ("retries", backend.retries, 0, 65535), ("redispatch", backend.redispatch, -1, 127),
-        ("maxqueue", backend.maxqueue, 0, 1 << 31), ("balance.depth", backend.balance.depth, 0, 65535),
-        ("balance.length", backend.balance.length, 0, 65535), ("balance.draws", backend.balance.draws, 1, 255),
-    ]
-    times = backend.timeouts
-    for name in Timeouts.__dataclass_fields__:
-        value = getattr(times, name)
-        if value is not None:
-            numbers.append((f"timeouts.{name}", value, 0, _MOST_MS))
-    found = _first(_ranged(f"backend.{name}", value, least, most) for name, value, least, most in numbers)
+    balance = backend.balance
+    found = (
+        _ranged("backend.send_proxy", backend.send_proxy, 0, 2) or _ranged("backend.retries", backend.retries, 0, 65535)
+        or _ranged("backend.redispatch", backend.redispatch, -1, 127) or _ranged("backend.maxqueue", backend.maxqueue, 0, 1 << 31)
+        or _ranged("backend.balance.depth", balance.depth, 0, 65535) or _ranged("backend.balance.length", balance.length, 0, 65535)
+        or _ranged("backend.balance.draws", balance.draws, 1, 255)
+    )
     if found is not None:
         return found
+    if backend.timeouts != _NO_TIMEOUTS:
+        for name in Timeouts.__dataclass_fields__:
+            found = _ranged(f"backend.timeouts.{name}", getattr(backend.timeouts, name) or 0, 0, _MOST_MS)
+            if found is not None:
+                return found
     names: set[str] = set()
     for at, endpoint in enumerate(backend.endpoints):
-        found = _endpoint_flaw(f"backend.endpoints[{at}].", endpoint, names)
+        found = _endpoint_flaw(endpoint, names)
         if found is not None:
-            return found
+            return f"backend.endpoints[{at}]{found[0]}", found[1]
     return None
 
 
-def _endpoint_flaw(at: str, endpoint: Any, names: set[str]) -> Flaw | None:
+def _endpoint_flaw(endpoint: Any, names: set[str]) -> Flaw | None:
     if not isinstance(endpoint, Endpoint):
-        return at.rstrip("."), f"{type(endpoint).__name__} is no Endpoint"
-    found = _first(_typed(endpoint, name, kinds, at) for name, kinds in _ENDPOINT)
+        return "", f"{type(endpoint).__name__} is no Endpoint"
+    found = _ENDPOINT.flaw(endpoint, ".")
     if found is not None:
         return found
     if endpoint.address.startswith("/"):
         if "\0" in endpoint.address or len(endpoint.address.encode()) > _SOCKET_PATH_MOST_BYTES:
-            return f"{at}address", f"the path of a unix socket has at most {_SOCKET_PATH_MOST_BYTES} bytes"
+            return ".address", f"the path of a unix socket has at most {_SOCKET_PATH_MOST_BYTES} bytes"
     elif not _is_ip(endpoint.address):
-        return f"{at}address", f'"{endpoint.address}" is no IP address'
+        return ".address", f'"{endpoint.address}" is no IP address'
     elif endpoint.port == 0:
-        return f"{at}port", "an IP address needs a port"
+        return ".port", "an IP address needs a port"
     if not endpoint.name or _CONTROL.search(endpoint.name):
-        return f"{at}name", "an endpoint needs a name without blanks or control characters"
+        return ".name", "an endpoint needs a name without blanks or control characters"
     if endpoint.name in names:
-        return f"{at}name", f"there are two endpoints {endpoint.name}"
+        return ".name", f"there are two endpoints {endpoint.name}"
     names.add(endpoint.name)
     if endpoint.cookie and not COOKIE_NAME.fullmatch(endpoint.cookie):
-        return f"{at}cookie", "the value of a cookie has only letters, digits, _ and -"
+        return ".cookie", "the value of a cookie has only letters, digits, _ and -"
     return (
-        _ranged(f"{at}port", endpoint.port, 0, 65535) or _ranged(f"{at}weight", endpoint.weight, 0, 256)
-        or _ranged(f"{at}maxconn", endpoint.maxconn, 0, 1 << 31)
+        _ranged(".port", endpoint.port, 0, 65535) or _ranged(".weight", endpoint.weight, 0, 256)
+        or _ranged(".maxconn", endpoint.maxconn, 0, 1 << 31)
     )
 
 
 def _header_flaw(route: Route) -> Flaw | None:
     """Everything that becomes part of a head."""
+    if route.cookie is not None and (found := _COOKIE.flaw(route.cookie, "cookie.")):
+        return found
     if route.cookie is not None and not COOKIE_NAME.fullmatch(route.cookie.name):
         return "cookie.name", "the name of a cookie has only letters, digits, _ and -"
     if route.cookie is not None and route.cookie.same_site not in ("", "Lax", "Strict", "None"):
@@ -147,15 +174,13 @@ def _header_flaw(route: Route) -> Flaw | None:
     return None
 
 
-def _ranged(name: str, value: Any, least: int, most: int) -> Flaw | None:
-    if isinstance(value, int) and least <= value <= most:
-        return None
-    return name, f"{value} is out of range: {least} to {most}"
+def _ranged(name: str, value: int, least: int, most: int) -> Flaw | None:
+    return None if least <= value <= most else (name, f"{value} is out of range: {least} to {most}")
 
 
 def _is_ip(text: str) -> bool:
     try:
-        ip_address(text)
-    except ValueError:
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):                # ValueError: a NUL
         return False
-    return "%" not in text
+    return True

@@ -60,7 +60,8 @@ class Watchdog:
         frame = sys._current_frames().get(self._thread_id)
         plugin, at = self._guilty(frame)
         culprit = f"plugin {plugin}" if plugin else "edged itself"
-        log.error("%s blocks control for %.1f s by now, at %s; traffic is not affected", culprit, stood_s, at)
+        level = logging.ERROR if plugin else logging.WARNING
+        log.log(level, "%s blocks control for %.1f s by now, at %s; traffic is not affected", culprit, stood_s, at)
         return culprit
 
     def _guilty(self, frame: FrameType | None) -> tuple[str | None, str]:

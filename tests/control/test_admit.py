@@ -208,8 +208,12 @@ def test_recalled_routes_hold_until_their_source_speaks() -> None:
     made.update()
     assert keys(made) == ["1"]
     assert made.intake.sources_by_place() == {"f": "a"}
+    own = route("1", where="f")
+    made.intake.put("a", Snapshot((own,)))
+    made.intake.recall("a", (route("2"),))
+    made.update()
+    assert made.state.routes[0] is own
     made.intake.put("a", Snapshot())
-    made.intake.recall("a", (route("1"),))
     made.update()
     assert keys(made) == []
 
