@@ -6,7 +6,7 @@ from hashlib import md5
 from sys import intern
 from typing import Any, NamedTuple
 
-from edged.control.addresses import allowed, literal, packed
+from edged.control.addresses import Address, allowed, literal
 from edged.hooks import Endpoint, Object
 
 __all__ = ["KINDS", "ServiceIndex"]
@@ -107,7 +107,7 @@ def _waking(service: _Service) -> list[_Ready]:
     address = literal(_text(spec.get("clusterIP")))
     if address is None:                          # headless, or nonsense
         return []
-    return [_Ready(address, number, name, "") for number, name in _ports(spec.get("ports"))]
+    return [_Ready(address.text, number, name, "") for number, name in _ports(spec.get("ports"))]
 
 
 def _service_of(kind: str, told: Object) -> Key | None:
@@ -141,15 +141,15 @@ def _of_slice(told: _Told) -> Iterator[_Ready]:
 
 def _addresses(given: Iterable[tuple[Any, Mapping[str, Any]]]) -> Iterator[tuple[str, str]]:
     """Address and pod, by IP bytes, then host name."""
-    found = []
+    found: list[tuple[Address, str, str]] = []
     for ip, one in given:
         address = literal(_text(ip))
         if address is not None:
             target = _map(one.get("targetRef"))
             pod = _text(target.get("name")) if target.get("kind") == "Pod" else ""
-            found.append((":" in address, packed(address), _text(one.get("hostname")), address, pod))
-    for *_, address, pod in sorted(found):
-        yield address, pod
+            found.append((address, _text(one.get("hostname")), pod))
+    found.sort()
+    return ((address.text, pod) for address, _, pod in found)
 
 
 def _ports(given: Any) -> Iterator[tuple[int, str]]:
