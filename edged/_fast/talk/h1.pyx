@@ -129,15 +129,19 @@ cdef FrontWant refuse(Shared* s, Front* f, uint16_t status, const char* detail, 
     return begun(f, end_refuse(s, f.exchange, status, detail, cause, state))
 
 
-cdef FrontWant left_without_a_word(Shared* s, Front* f) noexcept nogil:
-    """A connection that never sent a byte: port scans and health checks of load balancers."""
-    if s.dont_log_null or s.ignore_probes or f.client.requests or not s.remember_lines:
+cdef FrontWant left_early(Shared* s, Front* f) noexcept nogil:
+    """The client went in the middle of a head, or without ever sending a byte: port scans and health checks of balancers."""
+    cdef bint began = f.state == FRONT_HEAD
+    if not began and (f.state != FRONT_IDLE or s.dont_log_null or s.ignore_probes or f.client.requests):
+        return FRONT_CLOSE
+    if not s.remember_lines:
         return FRONT_CLOSE
     f.exchange = exchange_open(s, &f.client, f.port, f)
     if f.exchange == NULL:
         return FRONT_CLOSE
-    f.exchange.began_ms = f.client.accepted_ms
-    f.exchange.began_us = f.client.accepted_us
+    f.exchange.began_ms = f.began_ms if began else f.client.accepted_ms
+    f.exchange.began_us = f.began_us if began else f.client.accepted_us
+    f.exchange.received_before -= buffer_n(&f.port.rx)
     f.exchange.status = 400
     return begun(f, end_cut(s, f.exchange, c"C", c"R"))
 
@@ -164,7 +168,7 @@ cdef FrontWant step_idle(Shared* s, Front* f) noexcept nogil:
     skip_empty_lines(f)
     if buffer_n(&f.port.rx) == 0:
         if f.port.flags & PORT_EOF:
-            return left_without_a_word(s, f)
+            return left_early(s, f)
         if s.draining and f.client.requests:
             return FRONT_CLOSE
         f.port.flags |= PORT_READ
@@ -216,7 +220,7 @@ cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil:
     if f.state == FRONT_EXCHANGE or f.state == FRONT_CLOSED:
         return FRONT_WAIT
     if f.port.flags & PORT_BROKEN:
-        return FRONT_CLOSE
+        return left_early(s, f)
     f.port.flags &= ~<uint32_t>PORT_READ
     if f.state == FRONT_LINGER:
         want = step_linger(f)
