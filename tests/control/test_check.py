@@ -46,9 +46,10 @@ def test_nothing_is_wrong(site: Site) -> None:
 def test_every_sort_of_problem_with_file_line_and_key(site: Site) -> None:
     found = site(
         a="routes:\n- host: a.example.com\n  to: []\n- host: a.example.com\n  name: second\n  to: []\n- host: b.example.com\n  pth: []\n",
-        b="kind: Route\napiVersion: v1\nmetadata: {name: web, namespace: shop}\nspec:\n  host: c.example.com\n  path: foo\n  to: {name: web}\n",
-        c="kind: Route\napiVersion: v1\nmetadata: {name: star, namespace: shop}\nspec:\n  host: d.example.com\n  wildcardPolicy: Subdomain\n"
-          "  to: {name: web}\n---\nkind: Frob\n",
+        b="kind: Route\napiVersion: v1\nmetadata: {name: web, namespace: shop}\n"
+          "spec:\n  host: c.example.com\n  path: foo\n  to: {name: web}\n",
+        c="kind: Route\napiVersion: v1\nmetadata: {name: star, namespace: shop}\n"
+          "spec:\n  host: d.example.com\n  wildcardPolicy: Subdomain\n  to: {name: web}\n---\nkind: Frob\n",
         d="a: [",
     )
     assert found == [
