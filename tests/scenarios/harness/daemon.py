@@ -57,7 +57,7 @@ class Daemon:
             )
         self.pid = self.process.pid
         self._ended = False
-        self._arena: Arena | None = None
+        self._arena_path = ""
         try:
             until(self._ready, START_S, "the daemon says that it is ready")
         except AssertionError as why:
@@ -123,7 +123,8 @@ class Daemon:
         self.until_newer_table(before)
 
     def table_versions(self) -> list[int]:
-        return [self.arena.read_tally(stripe)["table_version"] for stripe in range(self.settings["worker"]["count"])]
+        arena = self.arena
+        return [arena.read_tally(stripe)["table_version"] for stripe in range(self.settings["worker"]["count"])]
 
     def until_newer_table(self, before: Sequence[int]) -> None:
         """Every worker has a table that is newer than this."""
@@ -136,21 +137,22 @@ class Daemon:
 
     @property
     def arena(self) -> Arena:
-        """The shared memory, through the supervisor's descriptor."""
-        if self._arena is None:
+        """The shared memory, through the supervisor's descriptor; anew each time, as it knows the slots of its first moment."""
+        if not self._arena_path:
             directory = f"/proc/{self.pid}/fd"
             found = [fd for fd in os.listdir(directory) if "edged-arena" in os.readlink(f"{directory}/{fd}")]
-            fd = os.open(f"{directory}/{found[0]}", os.O_RDWR)
-            try:
-                self._arena = Arena(fd)
-            finally:
-                os.close(fd)
-        return self._arena
+            self._arena_path = f"{directory}/{found[0]}"
+        fd = os.open(self._arena_path, os.O_RDWR)
+        try:
+            return Arena(fd)
+        finally:
+            os.close(fd)
 
     def gauges(self) -> dict[str, int]:
-        """What goes on now, over all workers; `served` and `queued` over all endpoints."""
-        totals = self.arena.totals()
-        cells = [self.arena.cell_totals(slot) for slot in self.arena.slots_by_key().values()]
+        """What goes on now, over all workers; `served` and `queued` over all endpoints and backends."""
+        arena = self.arena
+        totals = arena.totals()
+        cells = [arena.cell_totals(slot) for slot in arena.slots_by_key().values()]
         return {name: totals[name] for name in ("connections", "exchanges", "tunnels", "buffers", "pooled")} | {
             "served": sum(cell["served"] for cell in cells), "queued": sum(cell["queued"] for cell in cells),
         }
@@ -208,7 +210,6 @@ class Daemon:
 
     def _wait(self, within_s: float) -> int:
         self._ended = True
-        self._arena = None
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
