@@ -4,7 +4,7 @@ import json
 from html import escape
 
 from libc.stdint cimport uint16_t, uint32_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from edged._fast.base.view cimport View, view, view_is_nocase
 from edged._fast.parse.framing cimport is_gap
@@ -279,10 +279,24 @@ cdef void weigh(Wish* wish, View media, int weight) noexcept nogil:
     elif view_is_nocase(media, b"*/*", 3):
         wish.anything = max(wish.anything, weight)
 
+cdef inline bint speaks_of_json(View accept) noexcept nogil:
+    """Asked of every request, and most of them do not: then nothing need be weighed."""
+    return accept.n != 0 and (memchr(accept.at, c"j", accept.n) != NULL or memchr(accept.at, c"J", accept.n) != NULL
+                              or memmem(accept.at, accept.n, b"n/*", 3) != NULL or memmem(accept.at, accept.n, b"N/*", 3) != NULL)
+
+cdef bint may_want_json(const Head* head) noexcept nogil:
+    cdef uint32_t i
+    for i in range(head.n):
+        if head.fields[i].known == KNOWN_ACCEPT and speaks_of_json(head.fields[i].value):
+            return True
+    return False
+
 cdef bint reply_wants_json(const Head* head) noexcept nogil:
     cdef Wish wish
     cdef View rest, media, parameters
     cdef uint32_t i, ranges = 0
+    if not may_want_json(head):
+        return False
     wish.json = wish.html = wish.anything = -1
     for i in range(head.n):
         if head.fields[i].known != KNOWN_ACCEPT:
