@@ -18,6 +18,7 @@ from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_due, wheel_open, wheel_plan, wheel_wait_ms
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.wants cimport Deadline
+from tests.doors.wires cimport need
 
 SLOTS = 64
 
@@ -74,7 +75,7 @@ cdef class Clock:
             if due == NULL:
                 return found
             rounds += 1
-            assert rounds <= len(self.timers)
+            need(rounds <= len(self.timers), "a deadline came twice")
             for timer in self.timers.values():
                 if &timer.deadline == due:
                     found.append(timer.name)
@@ -231,8 +232,8 @@ cdef class Queues(Shelves):
         while x != NULL:
             back.append(self.name_of(x))
             x = x.prev
-        assert found == back[::-1]
-        assert len(found) == self.core.waiters[slot].n == self.core.s.bench.cells[slot].queued
+        need(found == back[::-1], "backwards it is another queue")
+        need(len(found) == self.core.waiters[slot].n == self.core.s.bench.cells[slot].queued, "they are miscounted")
         return found
 
     cdef object name_of(self, Exchange* x):

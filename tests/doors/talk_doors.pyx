@@ -1,28 +1,23 @@
-"""Conversations on a stage: the engine's part is played without a socket, and `now` is told by the test.
-
-A Wire is one port with the world behind it: bytes that the peer has sent wait in it until the conversation wants them, and what
-the conversation writes is in `got`. A Play is an engine: it dials, parks, queues and keeps time as edged/_fast/run does."""
+"""Conversations on a stage: the engine's part is played without a socket, and `now` is told by the test. A Play dials, parks,
+queues and keeps time as edged/_fast/run does; its ports are Wires."""
 
 import os
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from edged._fast.base.view cimport view
 from edged._fast.memory.arena cimport Arena, ListenerCell, Tally
-from edged._fast.memory.buffer cimport (
-    blocks_close, blocks_open, buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_close, stock_open,
-)
+from edged._fast.memory.buffer cimport blocks_close, blocks_open, buffer_drop, buffer_n, stock_close, stock_open
 from edged._fast.parse.head cimport Head
 from edged._fast.parse.proxyline cimport ProxyAddress
-from edged._fast.route.balance cimport balance_forget, bench_close, bench_open
+from edged._fast.route.balance cimport bench_close, bench_open
 from edged._fast.route.table cimport MappedTable, table_text
 from edged._fast.talk.address cimport ip_text
 from edged._fast.talk.detach cimport detach
-from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
-    PHASE_DIAL, PHASE_END, X_FRESH, X_PRIVATE, X_QUEUED, X_REDISPATCHED, X_SILENT, Exchange, exchange_close, exchange_connected,
+    PHASE_DIAL, X_FRESH, X_PRIVATE, X_QUEUED, X_REDISPATCHED, X_SILENT, Exchange, exchange_close, exchange_connected,
     exchange_dialled, exchange_step, exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
@@ -31,15 +26,13 @@ from edged._fast.talk.h1 cimport (
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place
 from edged._fast.talk.wants cimport (
-    MODE_HTTP, MODE_TCP, Client, Listener, Network, PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ,
-    PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, Port, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared,
-    WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+    MODE_HTTP, MODE_TCP, Client, Listener, Network, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, Port, REUSE_AGGRESSIVE,
+    REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
 )
 
+from tests.doors.wires cimport Wire, due_of, need
+
 REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
-FRONTS = ("proxy", "idle", "head", "exchange", "linger", "closed")
-PHASES = (None, "queue", "dial", "pause", "ask", "answer", "tunnel", "end")
-PIPE_BYTES = 65536
 
 cdef void set_address(ProxyAddress* out, str text):
     import ipaddress
@@ -71,215 +64,6 @@ def address_text(str address):
     cdef ProxyAddress parsed
     set_address(&parsed, f"[{address}]:0" if ":" in address else f"{address}:0")
     return out[:ip_text(out, parsed.family, parsed.at)].decode()
-
-
-cdef class Wire:
-    cdef Port port
-    cdef Play play
-    cdef Front* front                # a client's, while it is open
-    cdef Exchange* exchange          # a server's, while it carries one
-    cdef uint32_t slot
-    cdef bytearray waiting           # sent by the peer, not read yet
-    cdef bytearray pipe
-    cdef bint ends                   # the peer's direction ends behind what waits
-    cdef bint breaks                 # ... by a reset
-    cdef Wire private_to             # parked for this client alone
-    cdef readonly bytearray got      # what the peer has received
-    cdef readonly str endpoint       # server: its name
-    cdef readonly str end            # "": open; "shut": our direction has ended; "closed"; "reset"
-    cdef public object window        # bytes that the peer still takes; None: all
-
-    def __cinit__(self, Play play):
-        self.play = play
-        self.waiting, self.pipe, self.got = bytearray(), bytearray(), bytearray()
-        self.end = ""
-
-    # --- the peer's side ---
-
-    def send(self, bytes data not None):
-        self.waiting += data
-        self.play.stir(self)
-        return self
-
-    def fin(self):
-        self.ends = True
-        self.port.flags |= PORT_HUNG_UP
-        self.play.stir(self)
-        return self
-
-    def crash(self, bytes data not None):
-        """An endpoint sends its last words and resets, both at once."""
-        self.waiting += data
-        return self.reset()
-
-    def reset(self):
-        """A client is gone at once; of a server, what it has sent can still be read, but it takes nothing more."""
-        self.breaks = True
-        if self.front != NULL:
-            self.port.flags |= PORT_BROKEN
-        self.play.stir(self)
-        return self
-
-    def take(self):
-        """What came since the last time."""
-        taken = bytes(self.got)
-        self.got.clear()
-        return taken
-
-    def more(self, int n):
-        """The peer takes so many bytes more (a first call ends its unlimited appetite)."""
-        self.window = (self.window or 0) + n
-        self.play.stir(self)
-        return self
-
-    def connect(self):
-        self.port.flags &= ~<uint32_t>PORT_CONNECTING
-        self.play.carry(self.exchange, exchange_connected(&self.play.s, self.exchange))
-        return self
-
-    def refuse(self):
-        cdef Exchange* x = self.exchange
-        self.close("reset")
-        self.play.carry(x, reach_failed(&self.play.s, x, False))
-
-    @property
-    def open(self):
-        return self.end in ("", "shut")
-
-    @property
-    def state(self):
-        """Of a client: where its front stands, or the phase of its exchange."""
-        if self.front == NULL:
-            return "closed"
-        if self.front.state == FRONT_EXCHANGE:
-            return PHASES[self.front.exchange.phase]
-        return FRONTS[self.front.state]
-
-    @property
-    def due_in(self):
-        """Milliseconds until the next deadline of this client; None: it has none."""
-        due = self.play.due_of(self.front)
-        return due - self.play.s.now_ms if due else None
-
-    @property
-    def back(self):
-        """Of a client: the wire that carries its exchange to the endpoint, or None."""
-        if self.front == NULL or self.front.exchange == NULL or self.front.exchange.back == NULL:
-            return None
-        return self.play.wire_of(self.front.exchange.back)
-
-    @property
-    def unread(self):
-        return len(self.waiting)
-
-    # --- the engine's side: channel.pyx and relay.pyx without a descriptor ---
-
-    cdef bint pull(self) except -1:
-        cdef Port* port = &self.port
-        cdef uint32_t n
-        if port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING):
-            return False
-        if self.waiting:
-            if not buffer_hold(&port.rx, &self.play.s.blocks):
-                raise MemoryError
-            n = min(buffer_room(&port.rx, &self.play.s.blocks), <uint32_t>len(self.waiting))
-            memcpy(port.rx.at + port.rx.tail, <const char*>self.waiting, n)
-            port.rx.tail += n
-            port.received += n
-            del self.waiting[:n]
-            return n > 0
-        if self.breaks or (self.ends and port.flags & PORT_DEAF):
-            port.flags |= PORT_BROKEN
-            return True
-        if self.ends:
-            port.flags |= PORT_EOF
-            return True
-        return False
-
-    cdef uint32_t deliver(self, const char* at, uint32_t n) except? 0xffffffff:
-        if self.window is not None:
-            n = min(n, <uint32_t>self.window)
-            self.window -= n
-        self.got += at[:n]
-        self.port.sent += n
-        return n
-
-    cdef bint refuses_bytes(self) except -1:
-        """As channel_write_failed."""
-        if not self.breaks:
-            return False
-        if self.front != NULL or self.port.flags & PORT_EOF:
-            self.port.flags |= PORT_BROKEN
-        else:
-            self.port.flags |= PORT_DEAF | PORT_HUNG_UP
-        return True
-
-    cdef bint push(self) except -1:
-        cdef Port* port = &self.port
-        cdef Wire source
-        cdef uint32_t n
-        assert buffer_n(&port.tx) <= self.play.s.blocks.size and buffer_n(&port.rx) <= self.play.s.blocks.size
-        if port.flags & (PORT_BROKEN | PORT_CONNECTING | PORT_SHUT | PORT_DEAF):
-            return False
-        if buffer_n(&port.tx):
-            if self.refuses_bytes():
-                return True
-            n = self.deliver(port.tx.at + port.tx.head, buffer_n(&port.tx))
-            buffer_take(&port.tx, n)
-            if buffer_n(&port.tx) == 0:
-                buffer_drop(&port.tx, &self.play.s.blocks)
-            return n > 0
-        if port.raw_left:
-            source = self.play.wire_of(port.raw_from)
-            return self.push_pipe(source) if port.in_pipe or self.play.goes_by_pipe(source, self) else self.push_raw(source)
-        if port.flags & PORT_SHUT_ASKED:
-            port.flags |= PORT_SHUT
-            self.end = "shut"
-            return True
-        return False
-
-    cdef bint push_raw(self, Wire source) except -1:
-        cdef uint32_t n = <uint32_t>min(<uint64_t>buffer_n(&source.port.rx), self.port.raw_left)
-        if n == 0 or self.refuses_bytes():
-            return n > 0
-        n = self.deliver(source.port.rx.at + source.port.rx.head, n)
-        buffer_take(&source.port.rx, n)
-        self.port.raw_left -= n
-        return n > 0
-
-    cdef bint push_pipe(self, Wire source) except -1:
-        cdef uint32_t n
-        cdef bint moved = False
-        if self.port.in_pipe == 0:
-            buffer_drop(&source.port.rx, &self.play.s.blocks)
-            n = <uint32_t>min(<uint64_t>min(len(source.waiting), PIPE_BYTES), self.port.raw_left)
-            self.pipe += source.waiting[:n]
-            del source.waiting[:n]
-            source.port.received += n
-            self.port.in_pipe = n
-            moved = n > 0
-        if self.port.in_pipe and self.refuses_bytes():
-            return True
-        n = self.deliver(<const char*>self.pipe, self.port.in_pipe)
-        del self.pipe[:n]
-        self.port.in_pipe -= n
-        self.port.raw_left -= n
-        return moved or n > 0
-
-    cdef bint is_quiet(self):
-        return not (self.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED | PORT_DEAF) or buffer_n(&self.port.rx)
-                    or buffer_n(&self.port.tx) or self.port.in_pipe or self.waiting)
-
-    cdef int close(self, str how) except -1:
-        assert self.end != "closed" and self.end != "reset", "closed twice"
-        self.end = how
-        buffer_drop(&self.port.rx, &self.play.s.blocks)
-        buffer_drop(&self.port.tx, &self.play.s.blocks)
-        self.port.flags |= PORT_BROKEN
-        self.exchange = NULL
-        self.private_to = None
-        del self.play.wires[<uintptr_t>&self.port]
-        return 0
 
 
 cdef class Play:
@@ -338,9 +122,8 @@ cdef class Play:
     def set_times(self, times):
         known = dict(client=30000, server=31000, connect=5000, http_request=10000, http_keep_alive=300000, queue=5500, tunnel=3600000,
                      client_fin=1000, server_fin=1100, proxy_header=5000)
-        for name in times:
-            if name not in known:
-                raise TypeError(name)
+        if times.keys() - known:
+            raise TypeError(f"no such times: {times.keys() - known}")
         t = known | times
         self.s.times.client_ms, self.s.times.server_ms, self.s.times.connect_ms = t["client"], t["server"], t["connect"]
         self.s.times.http_request_ms, self.s.times.http_keep_alive_ms = t["http_request"], t["http_keep_alive"]
@@ -366,14 +149,13 @@ cdef class Play:
 
     def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80"):
         """A connection that has been accepted; `proxy`: a PROXY header comes first."""
-        cdef Wire w = Wire(self)
+        cdef Wire w = self.new_wire()
         w.front = front_open(&self.s, &self.tcp if tcp else &self.http, &w.port)
         if w.front == NULL:
             raise MemoryError
         set_address(&w.front.client.peer, peer)
         set_address(&w.front.client.local, local)
         w.front.client.local_known = True
-        self.wires[<uintptr_t>&w.port] = w
         if proxy:
             w.front.state = FRONT_PROXY
         w.waiting += data
@@ -382,6 +164,7 @@ cdef class Play:
 
     @property
     def server(self):
+        """The one connected to last."""
         return self.servers[len(self.servers) - 1]
 
     @property
@@ -395,30 +178,26 @@ cdef class Play:
         while True:
             next_one = None
             for w in list(self.wires.values()):
-                due = self.due_of(w.front)
-                if due and due <= until and (next_one is None or due < self.due_of(next_one.front)):
+                due = due_of(w.front)
+                if due and due <= until and (next_one is None or due < due_of(next_one.front)):
                     next_one = w
             if next_one is None:
                 break
-            self.s.now_ms = max(self.s.now_ms, self.due_of(next_one.front))
+            self.s.now_ms = max(self.s.now_ms, due_of(next_one.front))
             self.keep_deadline(next_one)
             self.end_turn()
         self.s.now_ms = until
 
     def drain(self):
         self.s.draining = True
-        for w in list(self.wires.values()):
-            if (<Wire>w).front != NULL:
-                self.stir(w)
+        for w in [w for w in self.wires.values() if (<Wire>w).front != NULL]:
+            self.stir(w)
 
     def detach(self, Wire client):
         return bool(detach(client.front.exchange))
 
     def cell(self, int slot):
-        cdef uint64_t* at = <uint64_t*>&self.arena.cells(0)[slot]
-        names = ("served", "queued", "sessions", "connects", "reused", "bytes_in", "bytes_out", "1xx", "2xx", "3xx", "4xx", "5xx", "other",
-                 "connect_errors", "response_errors", "retries", "redispatches", "client_aborts")
-        return {name: at[i] for i, name in enumerate(names)}
+        return self.arena.cell(0, slot)
 
     @property
     def tally(self):
@@ -428,12 +207,10 @@ cdef class Play:
     @property
     def listener(self):
         cdef ListenerCell* c = self.http.cell
-        return {"current": c.current, "accepted": c.accepted, "requests": c.requests, "bytes_in": c.bytes_in, "bytes_out": c.bytes_out,
-                "bad_requests": c.bad_requests, "proxy_refused": c.proxy_refused}
+        return {"current": c.current, "requests": c.requests, "bad_requests": c.bad_requests, "proxy_refused": c.proxy_refused}
 
     @property
-    def blocks_out(self):
-        return self.s.blocks.out
+    def blocks_out(self): return self.s.blocks.out
 
     @property
     def table_holders(self):
@@ -446,33 +223,27 @@ cdef class Play:
             if w.front != NULL and w.open:
                 w.reset()
         for w in list(self.wires.values()):
-            assert w in self.parked, "a wire to an endpoint was left open"
+            need(w in self.parked, "a wire to an endpoint was left open")
             w.close("closed")
         left = {"blocks": self.s.blocks.out, "exchanges": self.s.exchanges.out, "fronts": self.s.fronts.out, "waiting": len(self.waiting),
                 "counted": self.s.tally.exchanges, "tunnels": self.s.tally.tunnels, "holders": sum(self.table_holders),
                 "current": self.http.cell.current + self.tcp.cell.current, "listened": self.http.holders + self.tcp.holders}
-        for slot in range(256):
-            left["served"] = left.get("served", 0) + abs(self.arena.cells(0)[slot].served)
-            left["queued"] = left.get("queued", 0) + abs(self.arena.cells(0)[slot].queued)
-        assert not any(left.values()), left
+        for gauge in ("served", "queued"):
+            left[gauge] = sum(abs(self.cell(slot)[gauge]) for slot in range(16))
+        need(not any(left.values()), f"something was not given back: {left}")
 
     # --- the engine: serve.pyx without descriptors ---
 
     cdef Wire wire_of(self, Port* port):
         return self.wires[<uintptr_t>port]
 
-    cdef int64_t due_of(self, Front* f):
-        if f == NULL:
-            return 0
-        return f.exchange.deadline.due_ms if f.state == FRONT_EXCHANGE else f.deadline.due_ms
-
-    cdef bint goes_by_pipe(self, Wire source, Wire to):
-        if to.port.raw_from != &source.port or to.port.raw_left == 0:
-            return False
-        if to.port.in_pipe:
-            return True
-        return self.pipes and bool(source.waiting) and buffer_n(&to.port.tx) == 0 and buffer_n(&source.port.rx) == 0 and (
-            source.port.flags & PORT_READ != 0)
+    cdef Wire new_wire(self):
+        cdef Wire w = Wire()
+        w.play, w.wires, w.pipes = self, self.wires, self.pipes
+        w.blocks = &self.s.blocks
+        w.now_ms = &self.s.now_ms
+        self.wires[<uintptr_t>&w.port] = w
+        return w
 
     cdef uint32_t dial(self, Exchange* x) except? 0xffffffff:
         cdef Wire w = self.kept_wire(x)
@@ -480,13 +251,12 @@ cdef class Play:
             outcome = self.dials.pop(0) if self.dials else "connected"
             if outcome == "refused":
                 return reach_failed(&self.s, x, False)
-            w = Wire(self)
+            w = self.new_wire()
             w.slot = x.endpoint.slot
             name = table_text(x.table, x.endpoint.name)
             w.endpoint = name.at[:name.n].decode()
             if outcome == "pending":
                 w.port.flags |= PORT_CONNECTING
-            self.wires[<uintptr_t>&w.port] = w
             self.servers.append(w)
         w.exchange = x
         return exchange_dialled(&self.s, x, &w.port)
@@ -527,7 +297,7 @@ cdef class Play:
         w.port.raw_from = NULL
         buffer_drop(&w.port.rx, &self.s.blocks)
         if x.flags & X_PRIVATE or self.s.reuse == REUSE_NEVER:
-            assert x.client.own == NULL
+            need(x.client.own == NULL, "a client has one kept wire")
             w.private_to = front
             x.client.own = &w.port
             x.client.own_slot = w.slot
@@ -541,9 +311,9 @@ cdef class Play:
         if back is not None:
             moved = back.push()
         moved |= front.push()
-        if back is not None and back.port.flags & PORT_READ and not self.goes_by_pipe(back, front):
+        if back is not None and back.port.flags & PORT_READ and not front.is_fed_by_pipe(back):
             moved |= back.pull()
-        if front.port.flags & PORT_READ and not (back is not None and self.goes_by_pipe(front, back)):
+        if front.port.flags & PORT_READ and not (back is not None and back.is_fed_by_pipe(front)):
             moved |= front.pull()
         return moved
 
@@ -551,7 +321,7 @@ cdef class Play:
         cdef int rounds = 0
         while True:
             rounds += 1
-            assert rounds < 100000, "it goes round and round"
+            need(rounds < 100000, "it goes round and round")
             if wants & (WANT_PARK | WANT_DROP):
                 self.let_go(x, wants & WANT_PARK != 0)
             if wants & WANT_END:
@@ -566,7 +336,7 @@ cdef class Play:
             if wants == WANT_NOTHING and not self.move(x):
                 break
             wants = exchange_step(&self.s, x)
-        assert x.deadline.due_ms or self.idle_ok, "it waits without an end"
+        need(x.deadline.due_ms != 0 or self.idle_ok, "it waits without an end")
         self.tidy(x.front)
         if x.back != NULL:
             self.tidy(x.back)
@@ -642,15 +412,23 @@ cdef class Play:
             w.pull()
         while w.front != NULL and w.front.state != FRONT_EXCHANGE:
             rounds += 1
-            assert rounds < 100000, "it goes round and round"
+            need(rounds < 100000, "it goes round and round")
             w.port.flags = w.port.flags | PORT_READABLE if w.waiting or w.ends or w.breaks else w.port.flags & ~<uint32_t>PORT_READABLE
             if self.go_on(w, front_step(&self.s, w.front)) or w.front == NULL or w.front.state == FRONT_EXCHANGE:
                 continue
             if not (w.port.flags & PORT_READ and w.pull()):
-                assert w.front.deadline.due_ms or self.idle_ok, "it waits without an end"
+                need(w.front.deadline.due_ms != 0 or self.idle_ok, "it waits without an end")
                 self.tidy(&w.port)
                 return 0
         return 0
+
+    def connected(self, Wire w):
+        self.carry(w.exchange, exchange_connected(&self.s, w.exchange))
+
+    def refused(self, Wire w):
+        cdef Exchange* x = w.exchange
+        w.close("reset")
+        self.carry(x, reach_failed(&self.s, x, False))
 
     cdef int carry(self, Exchange* x, uint32_t wants) except -1:
         cdef Wire front = self.wire_of(x.front)
@@ -667,10 +445,10 @@ cdef class Play:
             self.serve_client(w)
         return 0
 
-    cdef int stir(self, Wire w) except -1:
+    def stir(self, Wire w):
         """Something happened on it."""
         if not w.open:
-            return 0
+            return
         if w.front != NULL:
             if w.front.state == FRONT_EXCHANGE:
                 self.carry(w.front.exchange, exchange_step(&self.s, w.front.exchange))
@@ -686,7 +464,6 @@ cdef class Play:
         else:
             self.parked.remove(w)
             w.close("closed")
-        return 0
 
     cdef int keep_deadline(self, Wire w) except -1:
         cdef Exchange* x = w.front.exchange

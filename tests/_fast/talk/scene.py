@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.doors.talk_doors import Play
 
 from edged._fast.route.table import MappedTable
 from edged.model.backend import Backend, Endpoint
 from edged.model.listener import Listener, Mode
 from edged.model.route import Route
 from tests._fast.route.sites import build
-from tests.doors.talk_doors import Play, Wire
 
 GET = b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello"
@@ -85,6 +85,6 @@ def ended(play: Play) -> list[tuple[int, str]]:
 
 
 __all__ = [
-    "BACKEND", "CHUNKED", "FIRST", "GET", "OK", "POST", "SECOND", "SWITCH", "THIRD", "UPGRADE", "Play", "Stage", "Wire", "ended",
+    "BACKEND", "CHUNKED", "FIRST", "GET", "OK", "POST", "SECOND", "SWITCH", "THIRD", "UPGRADE", "Play", "Stage", "ended",
     "endpoints", "head_of", "site", "stage", "status_of", "unchunked",
 ]

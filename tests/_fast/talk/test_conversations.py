@@ -279,7 +279,7 @@ def test_length_and_chunks_together_in_an_answer(stage):
     play = stage()
     client = play.client(GET)
     play.server.send(answer(TE + LENGTH_7, TWO_CHUNKS + b"\r\n"))
-    first, fields, body, _ = payload(client.take())
+    _first, fields, body, _ = payload(client.take())
     assert (body, "content-length" in fields) == (b"abcdefg", False)
     assert not play.server.open
 

@@ -104,7 +104,7 @@ def test_no_endpoint_that_is_up(stage, standing):
 def test_head_gets_no_page(stage):
     play = stage()
     client = play.client(request(b"HEAD /", b"Host: b.test\r\n"))
-    first, fields, body = head_of(client.take())
+    _first, fields, body = head_of(client.take())
     assert (int(fields["content-length"]) > 0, body) == (True, b"")
     assert client.state == "idle"
 

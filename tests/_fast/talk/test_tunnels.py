@@ -59,7 +59,7 @@ def test_half_close(stage, kind, first, pipes):
 
 @KINDS
 def test_the_end_waits_behind_what_is_on_its_way(stage, kind):
-    play, client, server = tunnel(stage, kind)
+    _play, client, server = tunnel(stage, kind)
     client.more(0)
     server.send(LONG).fin()
     assert client.end == ""
@@ -82,7 +82,7 @@ def test_an_endpoint_that_resets(stage, kind, pipes):
 @PIPES
 @KINDS
 def test_what_an_endpoint_said_before_its_reset_reaches_a_slow_client(stage, kind, pipes):
-    play, client, server = tunnel(stage, kind, pipes=pipes)
+    _play, client, server = tunnel(stage, kind, pipes=pipes)
     client.more(0)
     server.crash(LONG)
     assert client.end == ""
@@ -248,7 +248,7 @@ def test_tcp_never_shares_a_connection(stage):
 
 
 def test_a_route_has_its_own_tunnel_time(stage):
-    play, client, server = tunnel(stage, "tcp", site("e", timeouts=Timeouts(tunnel_ms=50)))
+    _play, client, _server = tunnel(stage, "tcp", site("e", timeouts=Timeouts(tunnel_ms=50)))
     assert client.due_in == 50
 
 
