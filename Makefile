@@ -18,7 +18,7 @@ comma := ,
 CYTHON := $(shell find edged -name '*.pyx' -o -name '*.pxd' 2>/dev/null) setup.py
 DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
-TOOLS := build/bench/loadgen build/bench/backend
+TOOLS := build/bench/loadgen build/bench/backend build/bench/brake
 
 .PHONY: run test bench fuzz lint clean build tools
 .DELETE_ON_ERROR:

@@ -1,4 +1,4 @@
-"""The machine while something is measured: cores, CPU quotas, congestion control, and what processes used."""
+"""The machine while something is measured: cores, priorities, congestion control, and what processes used."""
 
 import contextlib
 import os
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PERIOD_US = 10_000               # short, so that a capped proxy is never away for long: the load never waits for the next period
 CONGESTION = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 DESCRIPTORS = 131_072
 
@@ -34,23 +33,17 @@ class Cores:
 
 @dataclass(frozen=True)
 class CpuGroup:
-    """A control group of its own; `procs` is the file that a process writes itself into before it starts its program."""
+    """A control group that is favoured over all else that runs; `procs` is where a process enters before it starts its program."""
 
     folder: Path
     procs: Path
 
     @classmethod
-    def make(cls, name: str, percent: int | None) -> "CpuGroup | None":
-        """Favoured over all else that runs; `percent` caps it to that share of one core. None when one cannot be made here."""
+    def make(cls) -> "CpuGroup | None":
+        """None when this machine or user cannot make one."""
         first, unified = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
         old = (first / "cgroup.procs").exists()
-        folder = (first if old else unified) / f"edged-bench-{os.getpid()}-{name}"
-        quota_us = PERIOD_US * (percent or 0) // 100
-        settings = {"cpu.shares": "200000"} if old else {"cpu.weight": "10000"}
-        if percent and old:
-            settings |= {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{quota_us}"}
-        elif percent:
-            settings |= {"cpu.max": f"{quota_us} {PERIOD_US}"}
+        folder = (first if old else unified) / f"edged-bench-{os.getpid()}"
         try:
             if not old:
                 (unified / "cgroup.subtree_control").write_text("+cpu")
@@ -58,8 +51,7 @@ class CpuGroup:
         except OSError:
             return None
         try:
-            for key, value in settings.items():
-                (folder / key).write_text(value)
+            (folder / ("cpu.shares" if old else "cpu.weight")).write_text("200000" if old else "10000")
         except OSError:
             folder.rmdir()
             return None

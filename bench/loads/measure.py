@@ -1,18 +1,21 @@
 """One measured window: the load tool runs, and what the proxy, the load and the backend used in that time is read."""
 
+import contextlib
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from . import machine
-from .machine import Cores, CpuGroup
+from .machine import Cores
 from .proxies import Running, free_ports
 
 TOOLS = Path("build/bench")
+CAP_PERCENT = 40
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,19 @@ class Sample:
 
 
 class Bench:
-    """The backend at work, and where its processes and the load's go."""
+    """The backend at work, where its processes and the load's go, and the brake that takes most of the proxies' core away."""
 
-    def __init__(self, cores: Cores, group: CpuGroup | None) -> None:
+    def __init__(self, cores: Cores) -> None:
         self.cores = cores
-        self.group = group
         self.http_port, self.tcp_port = free_ports(2)
         words = ["--http", f"0.0.0.0:{self.http_port}", "--tcp", f"0.0.0.0:{self.tcp_port}"]
         self.backend = self.spawn("backend", words)
         assert self.backend.stdout
         if self.backend.stdout.readline() != "ready\n":
             raise OSError("the backend did not start")
+        self.can_brake = False
+        with self.braked():
+            pass
 
     def __enter__(self) -> "Bench":
         return self
@@ -92,14 +97,29 @@ class Bench:
         self.end(self.backend)
 
     def spawn(self, tool: str, words: list[str]) -> subprocess.Popen[str]:
-        """A tool on the load's core; it ends when its standard input does."""
+        """A tool on the load's core, ahead of all else there where we may; it ends when its standard input does."""
         def settle() -> None:
-            if self.group:
-                self.group.procs.write_text("0")
             if self.cores.load is not None:
                 os.sched_setaffinity(0, {self.cores.load})
+                with contextlib.suppress(PermissionError):
+                    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
         return subprocess.Popen([str(TOOLS / tool), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=settle)
+
+    @contextlib.contextmanager
+    def braked(self) -> Iterator[None]:
+        """The proxies have CAP_PERCENT of their core; all of it where we have no right to real-time priority."""
+        if self.cores.proxy is None:
+            yield
+            return
+        words = [str(TOOLS / "brake"), "--core", str(self.cores.proxy), "--percent", str(100 - CAP_PERCENT)]
+        brake = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert brake.stdout
+        self.can_brake = brake.stdout.readline() == "ready\n"
+        try:
+            yield
+        finally:
+            self.end(brake)
 
     @staticmethod
     def end(process: subprocess.Popen[str]) -> str:
@@ -109,6 +129,11 @@ class Bench:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.communicate()[0]
+
+    def capped(self, running: Running, load: Load, seconds: float) -> Sample:
+        """A window under the brake."""
+        with self.braked():
+            return self.window(running, load, seconds)
 
     def window(self, running: Running, load: Load, seconds: float, warm_s: float = 0.5) -> Sample:
         """A warm-up, then one measured window."""

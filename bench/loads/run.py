@@ -14,11 +14,10 @@ from types import FrameType
 
 from . import machine, proxies, table
 from .machine import Cores, CpuGroup
-from .measure import Bench
+from .measure import CAP_PERCENT, Bench
 from .proxies import ProxyError
 from .scenarios import SCENARIOS, Arena, Figures, Scenario, play
 
-CAP_PERCENT = 40
 Results = list[tuple[Scenario, dict[str, Figures]]]
 
 
@@ -34,23 +33,20 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def groups() -> Iterator[tuple[CpuGroup | None, CpuGroup | None]]:
-    """One for the proxies, capped, and one for load and backend; None where they cannot be made."""
-    made: list[CpuGroup | None] = []
+def favoured() -> Iterator[CpuGroup | None]:
+    """The group of the proxies; None where none can be made."""
+    group = CpuGroup.make()
     try:
-        made.append(CpuGroup.make("proxies", CAP_PERCENT))
-        made.append(CpuGroup.make("load", None) if made[0] else None)
-        yield made[0], made[1]
+        yield group
     finally:
-        for group in made:
-            if group:
-                group.remove()
+        if group:
+            group.remove()
 
 
-def introduce(labels: list[str], cores: Cores, capped: bool, congestion: str) -> None:
+def introduce(labels: list[str], cores: Cores, braked: bool, congestion: str) -> None:
     print(", ".join(proxies.version(label.partition("@")[0]) for label in labels))
-    cap = f"proxies capped to {CAP_PERCENT} % of a core" if capped else "no CPU cap (needs root and control groups): mind the load core"
-    print(f"{cores}; congestion control {congestion}; {cap}")
+    cap = f"proxies have {CAP_PERCENT} % of it" if braked else "no cap (no right to real-time priority): mind the load core"
+    print(f"{cores}; {cap}; congestion control {congestion}")
 
 
 def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenario]) -> Results:
@@ -61,11 +57,11 @@ def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenari
     with (
         tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
         machine.congestion_control("cubic") as congestion,
-        groups() as (capped, free),
-        Bench(cores, free) as bench,
-        contextlib.closing(Arena(bench, labels, Path(folder), cores, capped)) as arena,
+        favoured() as group,
+        Bench(cores) as bench,
+        contextlib.closing(Arena(bench, labels, Path(folder), cores, group)) as arena,
     ):
-        introduce(labels, cores, capped is not None, congestion)
+        introduce(labels, cores, bench.can_brake, congestion)
         for scenario in chosen:
             print(f"\n{scenario.name}: {scenario.title}", flush=True)
             figures = play(scenario, arena, options.rounds, options.seconds, print)

@@ -14,6 +14,7 @@ ROUTES = 10_000
 ENDPOINTS = 2                    # each
 IDLE = 10_000
 LIGHT = Load(1)
+PROBE_RATE = 5000
 
 
 @dataclass(frozen=True)
@@ -113,43 +114,41 @@ def play(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say
         play_idle(arena, say, figures)
     elif scenario.kind == "routes":
         play_routes(scenario, arena, figures)
+    elif scenario.kind == "latency":
+        play_latency(scenario, arena, rounds, seconds, say, figures)
     else:
-        play_speed(scenario, arena, rounds, seconds, say, figures)
+        play_speed(scenario, arena, rounds, seconds, figures)
     return figures
 
 
-def play_speed(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say, figures: dict[str, Figures]) -> None:
+def play_speed(scenario: Scenario, arena: Arena, rounds: int, seconds: float, figures: dict[str, Figures]) -> None:
     arena.start(scenario.routes)
-    load = scenario.load
-    if scenario.kind == "latency":
-        load = replace(load, rate=half_load(arena, load))
-        say(f"  {load.rate:,.0f} requests/s: half of what {reference(arena).label} can do under the cap")
     for running in arena.turns(rounds):
-        sample = arena.bench.window(running, load, seconds)
-        if not sample.answers:
-            raise ProxyError(f"{running.label} answered nothing: {sample.errors}")
-        one = figures[running.label]
-        one.samples.append(sample)
-        one.errors += sample.failed
-        one.values.append(value_of(scenario, sample))
+        note(scenario, figures[running.label], running, arena.bench.capped(running, scenario.load, seconds))
+
+
+def play_latency(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say, figures: dict[str, Figures]) -> None:
+    """Without the brake: it would be seen in every percentile."""
+    reference = arena.start(scenario.routes)[min(1, len(arena.labels) - 1)]
+    probe = arena.bench.window(reference, replace(scenario.load, rate=PROBE_RATE), seconds=2)
+    load = replace(scenario.load, rate=probe.per_cpu_s / 2)
+    say(f"  {load.rate:,.0f} requests/s: half of what {reference.label} can do when they come one by one; no brake")
+    for running in arena.turns(rounds):
+        note(scenario, figures[running.label], running, arena.bench.window(running, load, seconds))
+
+
+def note(scenario: Scenario, figures: Figures, running: Running, sample: Sample) -> None:
+    if not sample.answers:
+        raise ProxyError(f"{running.label} answered nothing: {sample.errors}")
+    figures.samples.append(sample)
+    figures.errors += sample.failed
+    figures.values.append(value_of(scenario, sample))
 
 
 def value_of(scenario: Scenario, sample: Sample) -> float:
     if scenario.kind == "latency":
         return sample.p99_us
     return sample.bytes / (1 << 20) / sample.proxy_cpu_s if scenario.unit.startswith("MiB") else sample.per_cpu_s
-
-
-def reference(arena: Arena) -> Running:
-    """Whom the others are compared with: the second one, or the only one."""
-    return arena.running[min(1, len(arena.running) - 1)]
-
-
-def half_load(arena: Arena, load: Load) -> float:
-    """The rate at which the reference uses half of what it may use; requests that come one by one cost more than crowded ones."""
-    most = arena.bench.window(reference(arena), load, seconds=2)
-    probe = arena.bench.window(reference(arena), replace(load, rate=most.per_s / 4), seconds=2)
-    return probe.per_cpu_s * most.proxy_cpu_s / most.seconds / 2
 
 
 def play_idle(arena: Arena, say: Say, figures: dict[str, Figures]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.loads.machine import cpu
+
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -20,7 +23,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tools")
     compiler = shutil.which("cc") or "gcc"
-    for name in ("loadgen", "backend"):
+    for name in ("loadgen", "backend", "brake"):
         source = ROOT / "bench/tools" / f"{name}.c"
         subprocess.run([compiler, "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-o", folder / name, source], check=True)
     return folder
@@ -143,3 +146,20 @@ def test_a_stall_is_seen_by_all_requests_that_it_would_have_hit(tools: Path) -> 
     assert got["p99_us"] > 400_000               # some fifty of 150 requests fell due in that half second
     assert got["p50_us"] < 400_000
     assert faults(got) == set()
+
+
+def test_the_brake_takes_its_share_or_says_why_not(tools: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    words = [tools / "brake", "--core", str(core), "--percent", "30"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as brake:
+        assert brake.stdout
+        if brake.stdout.readline() != "ready\n":
+            assert "no real-time priority" in brake.communicate(timeout=10)[1]
+            assert brake.returncode == 2
+            return
+        used, began = cpu([brake.pid]), time.monotonic()
+        time.sleep(1)                            # the share of a second is what is looked at
+        share = (cpu([brake.pid]) - used).total_s / (time.monotonic() - began)
+        brake.communicate(timeout=10)
+    assert 0.2 < share < 0.4
+    assert brake.returncode == 0
