@@ -4,7 +4,6 @@ Neither ever waits for the other. The engine rings an eventfd when something is 
 takes effect at the next turn of its loop.
 """
 
-import contextlib
 import logging
 import os
 import socket
@@ -71,18 +70,12 @@ class Bridge:
         self._stopped = False
         self._paused = False
         self._paused_told_s = -PAUSED_AGAIN_S
-        self._thread = threading.Thread(target=self._run_engine, args=(trio.lowlevel.current_trio_token(),), name="engine", daemon=True)
+        # Nothing else may run in the engine's thread: it leaves this process' table of descriptors for one of its own.
+        self._thread = threading.Thread(target=engine.run, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start the engine's thread. It keeps the niceness that this thread has now."""
         self._thread.start()
-
-    def _run_engine(self, token: trio.lowlevel.TrioToken) -> None:
-        try:
-            self._engine.run()
-        finally:
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._ended.set)
 
     async def watch(self) -> None:
         """Hear the bell until the engine has been stopped. Raises EngineEnded if it left by itself."""
@@ -97,7 +90,8 @@ class Bridge:
                 self._rang = trio.Event()
 
     async def _wait_ended(self, watching: trio.CancelScope) -> None:
-        await self._ended.wait()
+        await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+        self._ended.set()
         if not self._stopped:
             raise EngineEnded("the engine has ended by itself")
         watching.cancel()

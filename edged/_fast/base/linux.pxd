@@ -12,6 +12,7 @@ cdef extern from * nogil:
     #include <fcntl.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
+    #include <sched.h>
     #include <sys/epoll.h>
     #include <sys/eventfd.h>
     #include <sys/socket.h>
@@ -37,6 +38,19 @@ cdef extern from * nogil:
     static inline ssize_t edged_send(int fd, const void *at, size_t n, int flags) {
         return syscall(SYS_sendto, fd, at, n, flags | MSG_NOSIGNAL, NULL, 0);
     }
+    #ifndef SYS_pidfd_getfd                  /* newer than some C libraries; these numbers hold on every architecture */
+    #define SYS_pidfd_getfd 438
+    #endif
+    #ifndef SYS_pidfd_open
+    #define SYS_pidfd_open 434
+    #endif
+    #ifndef SYS_close_range
+    #define SYS_close_range 436
+    #endif
+    static inline int edged_pidfd_open(void) { return (int)syscall(SYS_pidfd_open, getpid(), 0); }
+    static inline int edged_pidfd_getfd(int process, int fd) { return (int)syscall(SYS_pidfd_getfd, process, fd, 0); }
+    static inline int edged_close_range(unsigned int first, unsigned int last) { return (int)syscall(SYS_close_range, first, last, 0); }
+    static inline int edged_part_files(void) { return unshare(CLONE_FILES); }
     static inline int edged_errno(void) { return errno; }
 
     /* an address as the kernel gives it */
@@ -133,6 +147,10 @@ cdef extern from * nogil:
     int pipe2(int* ends, int flags)
     int fcntl(int fd, int what, ...)
 
+    int edged_pidfd_open()
+    int edged_pidfd_getfd(int process, int fd)
+    int edged_close_range(unsigned int first, unsigned int last)
+    int edged_part_files()
     int64_t edged_mono_us()
     int64_t edged_wall_us()
     int edged_errno()

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from edged._fast.memory.arena cimport Arena
 from edged._fast.memory.ring cimport Ring
 from edged._fast.run.core cimport Core
+from edged._fast.run.descriptors cimport Descriptors
 from edged._fast.route.table cimport Table
 from edged._fast.talk.wants cimport Listener
 
@@ -33,6 +34,7 @@ cdef class Engine:
     cdef readonly uint32_t stripe
     cdef readonly int bell       # eventfd for the Python thread
     cdef int wake                # eventfd for the engine
+    cdef Descriptors own         # the thread's of the loop
     cdef Order orders[256]       # one writer (Python, under the GIL), one reader
     cdef uint64_t ordered
     cdef uint64_t obeyed
@@ -48,6 +50,7 @@ cdef class Engine:
     cdef bint stopping
     cdef int order(self, uint8_t kind, int fd, void* what) except -1
     cdef void loop(self) noexcept nogil
+    cdef void part(self) noexcept nogil
     cdef void obey(self) noexcept nogil
     cdef void obey_one(self, Order* order) noexcept nogil
     cdef void swap_table(self, Table* table) noexcept nogil

@@ -23,6 +23,7 @@ from edged._fast.route.table cimport MappedTable
 from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
 from edged._fast.run.channel cimport channel_close, channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
+from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
 from edged._fast.run.gate cimport gate_accept, gate_resume, gate_watch
 from edged._fast.run.pool cimport pool_discard, pool_purge
 from edged._fast.run.relay cimport relay_close
@@ -262,6 +263,7 @@ cdef class Engine:
         cdef Deadline* due
         cdef Channel* c
         cdef int i, n
+        self.part()
         core.purge_ms = core.s.now_ms + PURGE_MS
         while not self.stopping:
             wait = wheel_wait_ms(&core.wheel, core.s.now_ms, SLEEP_MOST_MS)
@@ -292,6 +294,14 @@ cdef class Engine:
                 serve_deadline(core, self.ring, due)
             self.end_turn()
         self.close_all()
+
+    cdef void part(self) noexcept nogil:
+        cdef int keep[4]
+        keep[0] = self.wake
+        keep[1] = self.core.ep
+        keep[2] = self.bell
+        keep[3] = self.ring.part.bell
+        descriptors_part(&self.own, keep, 4)
 
     cdef void end_turn(self) noexcept nogil:
         cdef Core* core = &self.core
@@ -332,12 +342,14 @@ cdef class Engine:
         cdef Core* core = &self.core
         cdef Listener* listener = <Listener*>order.what
         if order.kind == ORDER_LISTEN:
+            listener.fd = descriptors_bring(&self.own, order.fd)
             listener.next = self.listeners
             self.listeners = listener
             if core.s.table != NULL and not core.s.draining and not core.accept_paused:
                 gate_watch(core, listener, True)
         elif order.kind == ORDER_UNLISTEN:
             gate_watch(core, listener, False)
+            descriptors_close(&self.own, listener.fd)
             listener.removed = True              # its memory stays: connections name it
         elif order.kind == ORDER_TABLE:
             self.swap_table(<Table*>order.what)
