@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from edged._fast.route.table import TableBuilder, TableError
 from edged.control.admit import Admission
 from edged.control.slots import ArenaSlots, Slots
+from edged.settings.headers import header_actions
+from edged.settings.tables import DefaultTable
 
 __all__ = ["Compiler", "PublishedTable"]
 
@@ -29,9 +31,11 @@ class PublishedTable:
 class Compiler:
     """Makes tables of an admission's state, and keeps the arena's slots in step with them."""
 
-    def __init__(self, admission: Admission, arena: ArenaSlots) -> None:
+    def __init__(self, admission: Admission, arena: ArenaSlots, defaults: DefaultTable) -> None:
         self._admission = admission
-        self._builder = TableBuilder()
+        self._builder = TableBuilder(
+            header_actions(defaults.request_headers), header_actions(defaults.response_headers), not defaults.strip_client_certificate
+        )
         self.slots = Slots(arena)
 
     def table(self) -> PublishedTable | None:

@@ -75,7 +75,7 @@ class _Control:
             intake, kinds, settings.listeners, ownership=not router["disable_namespace_ownership_check"],
             version=max(version, self._version_in_force()),
         )
-        self._compiler = Compiler(self._admission, arena)
+        self._compiler = Compiler(self._admission, arena, settings.defaults)
         self._freeable = trio.Event()
         self._publisher = Publisher(settings.worker.count, self._taken)
         self._recall = Recall(settings.run.state_dir, lambda: self._admission.state, intake.sources_by_place)

@@ -21,7 +21,7 @@ from edged.hooks import (
     Termination,
     Timeouts,
 )
-from edged.hooks.values import COOKIE_NAME, HEADER_NAME, host_flaw
+from edged.hooks.values import COOKIE_NAME, HEADER_NAME, HEADER_VALUES, host_flaw
 
 __all__ = ["flaw"]
 
@@ -64,7 +64,8 @@ class _Shape:
 _ROUTE = _Shape(
     key=(str,), host=(str,), path=(str,), backend=(Backend,), wildcard=(bool,), termination=(Termination,), insecure=(Insecure,),
     forwarded=(Forwarded,), cookie=(Cookie, NoneType), rewrite=(str, NoneType), hsts=(str,), request_headers=(tuple,),
-    response_headers=(tuple,), max_body_bytes=(int,), namespace=(str,), uid=(str,), created_s=(float, int), origin=(Origin,),
+    response_headers=(tuple,), adjust_case=(bool,), max_body_bytes=(int,), namespace=(str,), uid=(str,), created_s=(float, int),
+    origin=(Origin,),
 )
 _BACKEND = _Shape(
     name=(str,), endpoints=(tuple,), balance=(Balance,), timeouts=(Timeouts,), send_proxy=(int,), retries=(int,), redispatch=(int,),
@@ -169,8 +170,12 @@ def _header_flaw(route: Route) -> Flaw | None:
         for at, action in enumerate(getattr(route, field)):
             if not isinstance(action, HeaderAction) or not isinstance(action.name, str) or not HEADER_NAME.fullmatch(action.name):
                 return f"{field}[{at}]", "this is no name of a header"
-            if action.value is not None and not (isinstance(action.value, str) and _VALUE.fullmatch(action.value)):
+            if action.value is None:
+                continue
+            if not isinstance(action.value, str) or not _VALUE.fullmatch(action.value):
                 return f"{field}[{at}]", "control characters have no place in a header"
+            if "%" in action.value and not HEADER_VALUES[field.removesuffix("_headers")].fullmatch(action.value):
+                return f"{field}[{at}]", "a percent sign is written %%, and stands for more only in %[...]"
     return None
 
 

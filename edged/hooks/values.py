@@ -2,11 +2,14 @@
 
 import re
 
+from edged.settings.headers import HEADER_NAME, HEADER_VALUES
 from edged.settings.units import address, clipped_time_ms, items, size_bytes, truth, whole_number
 
-__all__ = ["COOKIE_NAME", "HEADER_NAME", "HSTS", "address", "clipped_time_ms", "host_flaw", "items", "size_bytes", "truth", "whole_number"]
+__all__ = [
+    "COOKIE_NAME", "HEADER_NAME", "HEADER_VALUES", "HSTS", "address", "clipped_time_ms", "host_flaw", "items", "size_bytes", "truth",
+    "whole_number",
+]
 
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,255}")               # a token of RFC 9110, 5.6.2
 COOKIE_NAME = re.compile(r"[a-zA-Z0-9_-]+")                                  # openshift-routes.md 8.7
 
 # openshift-routes.md 9.3: flags, max-age, flags; blanks around ";" and "=", but not at the ends.

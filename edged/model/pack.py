@@ -16,7 +16,7 @@ from .route import Origin, Route
 
 __all__ = ["PACK_VERSION", "pack_routes", "unpack_routes"]
 
-PACK_VERSION = 1
+PACK_VERSION = 2
 
 _TERMINATION = {str(word): word for word in Termination}
 _INSECURE = {str(word): word for word in Insecure}
@@ -47,7 +47,7 @@ def _of_route(route: Route) -> tuple[Any, ...]:
         route.forwarded, cookie and (cookie.name, cookie.secure, cookie.same_site), route.rewrite, route.hsts,
         [(action.name, action.value) for action in route.request_headers],
         [(action.name, action.value) for action in route.response_headers],
-        route.max_body_bytes, route.namespace, route.uid, route.created_s, (origin.where, origin.line),
+        route.adjust_case, route.max_body_bytes, route.namespace, route.uid, route.created_s, (origin.where, origin.line),
     )
 
 
@@ -65,11 +65,11 @@ def _of_backend(backend: Backend) -> tuple[Any, ...]:
 
 def _routes(packed: Iterable[Any]) -> Iterator[Route]:
     for (key, host, path, backend, wildcard, termination, insecure, forwarded, cookie, rewrite, hsts, request_headers,
-         response_headers, max_body_bytes, namespace, uid, created_s, (where, line)) in packed:
+         response_headers, adjust_case, max_body_bytes, namespace, uid, created_s, (where, line)) in packed:
         yield Route(
             key, host, sys.intern(path), _backend(key, *backend), wildcard, _TERMINATION[termination], _INSECURE[insecure],
             _FORWARDED[forwarded], cookie and Cookie(*cookie), rewrite, hsts, _actions(request_headers), _actions(response_headers),
-            max_body_bytes, sys.intern(namespace), uid, created_s, Origin(sys.intern(where), line),
+            adjust_case, max_body_bytes, sys.intern(namespace), uid, created_s, Origin(sys.intern(where), line),
         )
 
 

@@ -83,7 +83,9 @@ class Cookie:
 
 @dataclass(frozen=True, slots=True)
 class HeaderAction:
-    """Set (value given) or delete (value None) a header (openshift-routes.md 1.4); list order is the order of application."""
+    """Set (value given) or delete (value None) a header (openshift-routes.md 1.4); list order is the order of application.
+
+    In a value, `%%` is one percent sign, and `%[req.hdr(NAME)]` (in answers `%[res.hdr(NAME)]`) is evaluated for each head."""
 
     name: str
     value: str | None = None

@@ -34,6 +34,7 @@ class Route:
     hsts: str = ""
     request_headers: tuple[HeaderAction, ...] = ()
     response_headers: tuple[HeaderAction, ...] = ()
+    adjust_case: bool = False    # names of request headers are spelled for the endpoint as the operator wants (openshift-routes.md 9.2)
     max_body_bytes: int = 0      # larger request bodies are refused with 413; 0: no limit
     namespace: str = ""
     uid: str = ""

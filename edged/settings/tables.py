@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from edged.settings import units
+from edged.settings import headers, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
 
 KIB, MIB = 1024, 1024 * 1024
@@ -241,6 +241,21 @@ class DefaultTable:
     forwarded: str = key(
         Choice("append", "replace", "if-none", "never"), "append", "X-Forwarded-* and Forwarded headers.",
         _text("ROUTER_SET_FORWARDED_HEADERS"),
+    )
+    request_headers: tuple[str, ...] = key(
+        Texts('a list such as ["set X-Edge: one", "delete X-Debug"]', headers.shape("request")), (),
+        "Actions on the headers of every request, in order, before those of its route. In a value, %% is one percent sign, and "
+        "%[req.hdr(NAME)] the last value of that header.",
+        (Env("ROUTER_HTTP_REQUEST_HEADERS", headers.of_variable, fatal=True),),
+    )
+    response_headers: tuple[str, ...] = key(
+        Texts('a list such as ["set X-Frame-Options: DENY", "delete Server"]', headers.shape("response")), (),
+        "Actions on the headers of every answer of an endpoint, after those of its route. Likewise, with %[res.hdr(NAME)].",
+        (Env("ROUTER_HTTP_RESPONSE_HEADERS", headers.of_variable, fatal=True),),
+    )
+    strip_client_certificate: bool = key(
+        Flag(), True, "Take X-SSL, X-SSL-Client-DN and their like away from requests: clients must not make them up.",
+        _truth("ROUTER_MUTUAL_TLS_HEADER_FILTER"),
     )
     http_reuse: str = key(Choice("never", "safe", "aggressive", "always"), "safe", "Who may use an endpoint's idle connections.")
     abort_on_close: bool = key(Flag(), False, "Drop queued requests whose client left.", _truth("ROUTER_ABORT_ON_CLOSE"))

@@ -155,7 +155,8 @@ def _message(why: fastjsonschema.JsonSchemaValueException) -> str:
         case "propertyNames":
             return "this is no name of a header"
         case _:
-            return f"{_called(value)} is not of the right form" + _PATTERN_HINTS.get(str(why.path[-1]), "")
+            field = "set" if "set" in why.path[1:-1] else str(why.path[-1])
+            return f"{_called(value)} is not of the right form" + _PATTERN_HINTS.get(field, "")
 
 
 _PATTERN_HINTS = {
@@ -164,6 +165,7 @@ _PATTERN_HINTS = {
     "rewrite": ': it starts with "/" and has no blank, "#" or "?"',
     "name": ": no blanks or control characters",
     "cookie": ": letters, digits, _ and -",
+    "set": ": no control characters; a percent sign is written %%, and stands for more only in %[...]",
 }
 
 
@@ -306,6 +308,7 @@ def _route(entry: Map, origin: Origin, defaults: Defaults) -> Route:
         hsts=entry.get("hsts", ""),
         request_headers=_actions(entry.get("request_headers", {})),
         response_headers=_actions(entry.get("response_headers", {})),
+        adjust_case=entry.get("h1_adjust_case", False),
         max_body_bytes=size_bytes(max_body) if isinstance(max_body, str) else max_body,
         origin=origin,
     )

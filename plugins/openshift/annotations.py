@@ -94,6 +94,10 @@ class Annotations:
     def rewrite(self) -> str | None:
         return None if self._raw else rewrite_target(self._text(f"{_H}rewrite-target"))
 
+    def adjust_case(self) -> bool:
+        """9.2: whether endpoints, too, are sent the operator's spelling of names."""
+        return not self._raw and truth(self._text(f"{_H}h1-adjust-case"))
+
     def forwarded(self) -> Forwarded:
         word = self._text(f"{_H}set-forwarded-headers")
         return _FORWARDED.get(word) or _FORWARDED.get(self._router.get("forwarded", ""), Forwarded.APPEND)

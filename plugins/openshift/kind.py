@@ -127,13 +127,13 @@ class RouteKind:
         refused = self._admission.refusal(host, wildcard=wildcard)
         if refused is not None:
             return _Made(told, verdict=_verdict(key, refused, told.origin))
-        route, units, later = self._route(meta, spec, key, host, created_s, told, services)
+        route, units = self._route(meta, spec, key, host, created_s, told, services)
         before = routes.get(key)
-        return _Made(told, before if before == route else route, units, later)
+        return _Made(told, before if before == route else route, units)
 
     def _route(
         self, meta: Mapping[str, Any], spec: Mapping[str, Any], key: str, host: str, created_s: float, told: Object, services: Services
-    ) -> tuple[Route, tuple[Unit, ...], tuple[Problem, ...]]:
+    ) -> tuple[Route, tuple[Unit, ...]]:
         termination, insecure = _tls(spec)
         namespace = meta["namespace"]
         asked = Annotations(fields_of(meta.get("annotations")), self._router, termination, insecure)
@@ -146,7 +146,6 @@ class RouteKind:
         if self._shuffle:
             endpoints = tuple(random.Random(f"{self._seed}{key}").sample(endpoints, len(endpoints)))
         actions = fields_of(fields_of(spec.get("httpHeaders")).get("actions"))
-        headers = {side: _actions(actions.get(side) or ()) for side in ("request", "response")}
         route = Route(
             key=key, host=host, path=spec.get("path") or "",
             backend=Backend(
@@ -155,15 +154,12 @@ class RouteKind:
             ),
             wildcard=spec.get("wildcardPolicy") == "Subdomain", termination=termination, insecure=insecure, forwarded=asked.forwarded(),
             cookie=asked.cookie(f"{namespace}:{meta['name']}"), rewrite=asked.rewrite(), hsts=asked.hsts(),
-            request_headers=headers["request"][0], response_headers=headers["response"][0],
+            request_headers=_actions(actions.get("request") or ()), response_headers=_actions(actions.get("response") or ()),
+            adjust_case=asked.adjust_case(),
             max_body_bytes=self._defaults.get("max_body_bytes", 0),
             namespace=namespace, uid=meta.get("uid") or "", created_s=created_s, origin=told.origin,
         )
-        later = tuple(
-            _problem(told, f"spec.httpHeaders.actions.{side}[{at}].action.set.value", "%[...] is not evaluated: the header is left alone")
-            for side, (_, dynamic) in headers.items() for at in dynamic
-        )
-        return route, tuple((namespace, unit) for unit in weights), later
+        return route, tuple((namespace, unit) for unit in weights)
 
 
 def _translation(made: Sequence[_Made]) -> Translation:
@@ -206,16 +202,10 @@ def _endpoints(weights: Mapping[str, int], found: Mapping[str, tuple[Endpoint, .
             yield one if weight == 1 and not maxconn else Endpoint(one.address, one.port, one.name, weight, one.cookie, maxconn)
 
 
-def _actions(listed: Sequence[Mapping[str, Any]]) -> tuple[tuple[HeaderAction, ...], list[int]]:
-    """Actions, and the places of those whose value would have to be evaluated."""
-    actions, dynamic = [], []
-    for at, entry in enumerate(listed):
-        value = entry["action"]["set"]["value"] if entry["action"]["type"] == "Set" else None
-        if value is not None and "%" in value.replace("%%", ""):
-            dynamic.append(at)
-        else:
-            actions.append(HeaderAction(entry["name"], None if value is None else value.replace("%%", "%")))
-    return tuple(actions), dynamic
+def _actions(listed: Sequence[Mapping[str, Any]]) -> tuple[HeaderAction, ...]:
+    return tuple(
+        HeaderAction(entry["name"], entry["action"]["set"]["value"] if entry["action"]["type"] == "Set" else None) for entry in listed
+    )
 
 
 def _created_s(meta: Mapping[str, Any]) -> float:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from edged.hooks.values import HEADER_NAME, host_flaw
+from edged.hooks.values import HEADER_NAME, HEADER_VALUES, host_flaw
 
 __all__ = ["API_VERSIONS", "TERMINATIONS", "fields_of", "wrongs"]
 
@@ -21,12 +21,6 @@ _PEM = ("certificate", "key", "caCertificate", "destinationCACertificate", "exte
 _FORBIDDEN_HEADERS = frozenset({"strict-transport-security", "proxy", "cookie", "set-cookie"})
 _POLICIES = {
     "edge": ("None", "Allow", "Redirect"), "reencrypt": ("None", "Allow", "Redirect"), "passthrough": ("None", "Redirect"),
-}
-_CONVERTED = r"(?:,lower|,base64)*"
-_FLAGS = r"(?:\{[+-]?[QXE](?:,[+-]?[QXE])*\})?"
-_HEADER_VALUE = {
-    kind: re.compile(rf"(?:%%|%{_FLAGS}\[(?:{kind}\.hdr\([A-Za-z0-9-]+\)|ssl_c_der){_CONVERTED}\]|[^%\x00-\x1f\x7f])+")
-    for kind in ("req", "res")
 }
 
 Wrong = tuple[str, str]                          # path of the field, and what is wrong with it
@@ -160,7 +154,7 @@ def _tls(spec: Mapping[str, Any]) -> Iterator[Wrong]:
 def _headers(spec: Mapping[str, Any]) -> Iterator[Wrong]:
     """openshift-routes.md 1.4."""
     actions = fields_of(fields_of(spec.get("httpHeaders")).get("actions"))
-    for side, kind in (("request", "req"), ("response", "res")):
+    for side in ("request", "response"):
         listed, at = actions.get(side), f"spec.httpHeaders.actions.{side}"
         if listed is None:
             continue
@@ -173,7 +167,7 @@ def _headers(spec: Mapping[str, Any]) -> Iterator[Wrong]:
             yield at, f"at most {_ACTIONS_MOST} are possible"
         seen: set[str] = set()
         for number, entry in enumerate(listed):
-            yield from _action(f"{at}[{number}]", entry, _HEADER_VALUE[kind].fullmatch, seen)
+            yield from _action(f"{at}[{number}]", entry, HEADER_VALUES[side].fullmatch, seen)
 
 
 def _action(at: str, entry: Any, is_value: Callable[[str], Any], seen: set[str]) -> Iterator[Wrong]:
@@ -191,5 +185,5 @@ def _action(at: str, entry: Any, is_value: Callable[[str], Any], seen: set[str])
         yield f"{at}.action.type", "must be Set or Delete"
     elif kind == "Delete" and action.get("set") is not None:
         yield f"{at}.action.set", "has no place in Delete"
-    elif kind == "Set" and not (isinstance(value, str) and 0 < len(value) <= _VALUE_MOST and is_value(value)):
+    elif kind == "Set" and not (isinstance(value, str) and 0 < len(value) <= _VALUE_MOST and "\t" not in value and is_value(value)):
         yield f"{at}.action.set.value", "must be a text; a percent sign is written %%, and stands for more only in %[...]"

@@ -13,6 +13,7 @@ from edged.control.admit import Admission
 from edged.control.compile import Compiler, PublishedTable
 from edged.control.intake import Intake
 from edged.hooks import Snapshot
+from edged.settings.tables import DefaultTable
 from tests.control.given import route
 
 
@@ -35,7 +36,7 @@ def published(admission: Admission, *routes: Any) -> Admission:
 
 
 def test_a_table_has_the_state_s_version_and_is_closed_once(arena: Arena, admission: Admission) -> None:
-    table = Compiler(published(admission, route("a", to=["127.0.0.1:1"])), arena).table()
+    table = Compiler(published(admission, route("a", to=["127.0.0.1:1"])), arena, DefaultTable()).table()
     assert table is not None
     assert table.version == 1
     assert MappedTable(table.fd).version == 1
@@ -56,7 +57,7 @@ def test_a_route_that_no_table_can_hold_is_left_out(
             return fd
 
     monkeypatch.setattr(room, "TableBuilder", Picky)
-    table = Compiler(published(admission, route("good"), route("bad", "b")), arena).table()
+    table = Compiler(published(admission, route("good"), route("bad", "b")), arena, DefaultTable()).table()
     assert table is not None
     assert [one.key for one in admission.state.routes] == ["good"]
     assert table.version == admission.state.version == 2
@@ -65,7 +66,7 @@ def test_a_route_that_no_table_can_hold_is_left_out(
 
 
 def test_with_a_full_arena_the_last_table_stays(arena: Arena, admission: Admission, caplog: pytest.LogCaptureFixture) -> None:
-    compiler = Compiler(published(admission, route("a", to=[f"127.0.0.1:{n}" for n in range(1, 50)])), arena)
+    compiler = Compiler(published(admission, route("a", to=[f"127.0.0.1:{n}" for n in range(1, 50)])), arena, DefaultTable())
     assert compiler.table() is None
     assert "the last one stays in force" in caplog.text
     published(admission, route("a"))

@@ -37,6 +37,8 @@ def test_unix_sockets_need_no_port() -> None:
     ("wildcard", "yes", "wildcard"), ("cookie", Cookie("a=b"), "cookie.name"), ("cookie", Cookie("a", False, "x"), "cookie.same_site"),
     ("rewrite", "x", "rewrite"), ("rewrite", "/\r\nEvil: 1", "rewrite"), ("hsts", "a\nb", "hsts"), ("max_body_bytes", -1, "max_body_bytes"),
     ("request_headers", (HeaderAction("a b", "x"),), "request_headers[0]"), ("request_headers", ("x",), "request_headers[0]"),
+    ("request_headers", (HeaderAction("a", "5%"),), "request_headers[0]"),
+    ("response_headers", (HeaderAction("a", "%[req.hdr(x)]"),), "response_headers[0]"),
     ("response_headers", (HeaderAction("a", "x\r\ny"),), "response_headers[0]"), ("origin", "x", "origin"), ("created_s", "1", "created_s"),
 ])
 def test_flaws_of_a_route(field: str, value: Any, at: str) -> None:

@@ -7,7 +7,7 @@ from edged._fast.base.view cimport View, view
 from edged._fast.parse.head cimport Head, HeadLimits, head_request, head_response
 from edged._fast.route.edit cimport (
     EDIT_CLOSE, EDIT_DECHUNK, EDIT_DROP_EXPECT, EDIT_KEEP_ALIVE, EDIT_NO_FRAMING, EDIT_SWITCH, EDIT_TO_CLOSE, EDIT_UPGRADE, Peer,
-    edit_cookie, edit_request, edit_response,
+    Extra, edit_cookie, edit_request, edit_response,
 )
 from edged._fast.route.layout cimport Header, Row
 from edged._fast.route.table cimport MappedTable, Recipe
@@ -44,13 +44,14 @@ cdef char* make_room(size_t room) except NULL:
     return <char*>outgoing.lay(bytes(room), False).at
 
 def request(MappedTable table not None, data not None, *, bytes ip=b"192.0.2.1", int local_port=80, tls=False, uint32_t flags=0,
-            size_t room=65536):
+            size_t room=65536, bytes id_name=b"", bytes id=b""):
     """The head as it goes on by the table's first route; None where the room was too small."""
     cdef Head head
     cdef Peer peer = peer_of(ip, local_port, tls)
+    cdef Extra extra = Extra(view(id_name, len(id_name)), view(id, len(id)))
     cdef char* out = make_room(room)
     parse(&head, data, False)
-    cdef size_t n = edit_request(out, room, &head, &table.table, first_recipe(table), &peer, flags)
+    cdef size_t n = edit_request(out, room, &head, &table.table, first_recipe(table), &peer, flags, &extra if id_name else NULL)
     return out[:n] if n else None
 
 def response(MappedTable table not None, data not None, *, bytes cookie=b"", uint32_t flags=0, size_t room=65536):
@@ -77,7 +78,7 @@ def request_many(MappedTable table not None, data not None, uint32_t times):
     parse(&head, data, False)
     with nogil:
         for i in range(times):
-            n = edit_request(out, sizeof(out), &head, &table.table, recipe, &peer, 0)
+            n = edit_request(out, sizeof(out), &head, &table.table, recipe, &peer, 0, NULL)
     return n
 
 def response_many(MappedTable table not None, data not None, bytes cookie not None, uint32_t times):

@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from edged._fast.base.view cimport View, view
+from edged._fast.route.actions cimport write_actions
 from edged._fast.route.image cimport Image
 from edged._fast.route.layout cimport (
     GROUP_ANY, GROUP_NONE, GROUP_WILDCARD, NO_ENTRY, TABLE_MAGIC, Entry, Group, Header, Preface, Row, Slot, host_hash,
@@ -192,11 +193,23 @@ cdef uint32_t write_group(Image image, uint32_t rows, Drafts drafts, const Draft
 # ---- the build -------------------------------------------------------------------------------------------------------
 
 cdef class TableBuilder:
-    """Compiles one state after another. It keeps the image of the last table, and the routes it was made of."""
-    cdef Compilation last
+    """Compiles one state after another. It keeps the image of the last table, and the routes it was made of.
 
-    def __init__(self):
+    `request_headers`, `response_headers`: actions for all routes; ValueError where one is none. `keep_client_certificate`: let
+    X-SSL fields through as clients send them."""
+    cdef Compilation last
+    cdef tuple request_headers
+    cdef tuple response_headers
+    cdef bint keep_client_certificate
+
+    def __init__(self, request_headers=(), response_headers=(), keep_client_certificate=False):
+        cdef Image trial = Image(4096)
+        cdef uint32_t n
+        write_actions(trial, request_headers, False, &n)
+        write_actions(trial, response_headers, True, &n)
         self.last = None
+        self.request_headers, self.response_headers = request_headers, response_headers
+        self.keep_client_certificate = keep_client_certificate
 
     def build(self, state not None, slots not None):
         """The descriptor of a sealed memory file, owned by the caller. `slots`: (backend name, endpoint name) to the slot in the
@@ -207,6 +220,8 @@ cdef class TableBuilder:
         work.write_rows()
         work.write_groups()
         work.write_listeners(state.listeners)
+        work.write_actions_for_all(self.request_headers, self.response_headers)
+        work.header.keep = self.keep_client_certificate
         work.write_header(state.version)
         fd = work.image.sealed()
         work.last = None
@@ -391,6 +406,11 @@ cdef class Compilation:
         for i in range(self.header.n_rows):
             for number in wanted.pop(self.routes[i].key, ()):
                 (<uint32_t*>(self.image.at + self.header.listeners))[number] = i + 1
+        return 0
+
+    cdef int write_actions_for_all(self, tuple request, tuple response) except -1:
+        self.header.request_actions = write_actions(self.image, request, False, &self.header.n_request_actions)
+        self.header.response_actions = write_actions(self.image, response, True, &self.header.n_response_actions)
         return 0
 
     cdef int write_header(self, uint64_t version) except -1:

@@ -14,6 +14,10 @@ cdef struct Peer:                # one client connection, as rules and logs want
     uint16_t local_port          # for X-Forwarded-Port
     uint8_t tls                  # the client's leg was TLS and ended here
 
+cdef struct Extra:               # a field of ours, put in the place of all of that name
+    View name
+    View value
+
 cdef enum:                       # flags of edit_request
     EDIT_TO_CLOSE = 1            # ask the endpoint to close after its answer
     EDIT_UPGRADE = 2             # keep Upgrade and write "connection: upgrade"
@@ -27,9 +31,9 @@ cdef enum:                       # flags of edit_response
     EDIT_DECHUNK = 16            # drop Transfer-Encoding: the body is decoded for HTTP/1.0
 
 # Each writes a whole head to `out` and answers its length, or 0 where `room` is too small. `cookie` is the sticky value to
-# set on the response (n == 0: none). The request's framing fields are written anew from the facts of `head`.
+# set on the response (n == 0: none). The request's framing fields are written anew from the facts of `head`. `extra` may be NULL.
 cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
-                         const Peer* peer, uint32_t flags) noexcept nogil
+                         const Peer* peer, uint32_t flags, const Extra* extra) noexcept nogil
 cdef size_t edit_response(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
                           View cookie, uint32_t flags) noexcept nogil
 

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from edged._fast.base.view cimport View, check, likely, unlikely, view, view_is_nocase, view_same
-from edged._fast.parse.framing cimport is_gap, next_element
+from edged._fast.parse.framing cimport next_element
 from edged._fast.parse.head cimport (
     FIELD_FOLDED, FIELD_HOP, HEAD_ABSOLUTE, HEAD_CHUNKED, HEAD_LENGTH, HEAD_TRAILERS_OK, KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH,
     KNOWN_COOKIE, KNOWN_EXPECT, KNOWN_FORWARDED, KNOWN_HOST, KNOWN_HTTP2_SETTINGS, KNOWN_KEEP_ALIVE, KNOWN_PROXY,
@@ -12,9 +12,13 @@ from edged._fast.parse.head cimport (
     KNOWN_UPGRADE, KNOWN_X_FORWARDED_FOR, KNOWN_X_FORWARDED_HOST, KNOWN_X_FORWARDED_PORT, KNOWN_X_FORWARDED_PROTO, KNOWN_X_SSL,
     VERB_OPTIONS, Field, Head,
 )
+from edged._fast.route.cookies cimport next_cookie, sets_cookie, trimmed
+from edged._fast.route.fields cimport fields_act, fields_delete, fields_last
+from edged._fast.route.forwarded cimport forwarded_name, last_proto, put_parameter
+from edged._fast.route.layout cimport Header
 from edged._fast.route.out cimport Out, lower, out_begin, out_end, put, put_lower, put_number, put_view, room_for, say
 from edged._fast.route.table cimport (
-    FORWARDED_IF_NONE, FORWARDED_NEVER, FORWARDED_REPLACE, Action, Recipe, Table, table_text,
+    FORWARDED_IF_NONE, FORWARDED_NEVER, FORWARDED_REPLACE, RECIPE_EVALUATE, Action, Recipe, Table, table_text,
 )
 
 cdef extern from "<string.h>" nogil:
@@ -57,6 +61,12 @@ cdef void put_unfolded(Out* out, View value) noexcept nogil:
         for i in range(value.n):
             to[i] = c" " if value.at[i] == c"\r" or value.at[i] == c"\n" else value.at[i]
 
+cdef inline void put_line_of(Out* out, View name, View value) noexcept nogil:
+    put_view(out, name)
+    say(out, b": ")
+    put_view(out, value)
+    say(out, b"\r\n")
+
 cdef void put_line(Edit* e, const Field* field) noexcept nogil:
     put_view(&e.out, field.name)
     say(&e.out, b": ")
@@ -92,36 +102,9 @@ cdef void put_actions(Edit* e) noexcept nogil:
     for i in range(e.n_actions):
         name = table_text(e.table, e.actions[i].name)
         if e.actions[i].value.at and not is_named(e, name, i + 1):
-            put_view(&e.out, name)
-            say(&e.out, b": ")
-            put_view(&e.out, table_text(e.table, e.actions[i].value))
-            say(&e.out, b"\r\n")
+            put_line_of(&e.out, name, table_text(e.table, e.actions[i].value))
 
 # ---- cookies ---------------------------------------------------------------------------------------------------------
-
-cdef inline View trimmed(const char* at, const char* end) noexcept nogil:
-    while at < end and is_gap(at[0]):
-        at += 1
-    while at < end and is_gap((end - 1)[0]):
-        end -= 1
-    return view(at, end - at)
-
-cdef bint next_cookie(View* rest, View* pair, View* name) noexcept nogil:
-    """The next pair of a Cookie value, without the blanks around it; False at the end."""
-    cdef const char* end
-    cdef const char* sign
-    if rest.n == 0:
-        return False
-    end = <const char*>memchr(rest.at, c";", rest.n)
-    if end == NULL:
-        pair[0] = trimmed(rest.at, rest.at + rest.n)
-        rest.n = 0
-    else:
-        pair[0] = trimmed(rest.at, end)
-        rest[0] = view(end + 1, rest.at + rest.n - end - 1)
-    sign = <const char*>memchr(pair.at, c"=", pair.n)
-    name[0] = trimmed(pair.at, sign) if sign != NULL else view(NULL, 0)
-    return True
 
 cdef View edit_cookie(const Head* head, View name) noexcept nogil:
     cdef View rest, pair, its
@@ -158,10 +141,6 @@ cdef void keep_cookies(Edit* e, const Field* field, View sticky) noexcept nogil:
         put_unfolded(&e.out, pair)
     if begun:
         say(&e.out, b"\r\n")
-
-cdef bint sets_cookie(View value, View name) noexcept nogil:
-    cdef const char* sign = <const char*>memchr(value.at, c"=", value.n) if value.n else NULL
-    return sign != NULL and view_same(trimmed(value.at, sign), name)
 
 # ---- the connection and framing --------------------------------------------------------------------------------------
 
@@ -231,41 +210,6 @@ cdef void put_target(Edit* e) noexcept nogil:
 
 # ---- forwarded headers (openshift-routes.md 9.1) ---------------------------------------------------------------------
 
-cdef inline bint is_plain_value(char c) noexcept nogil:
-    """May it stand in a Forwarded parameter without quotes? As HAProxy writes it also the signs of host and port."""
-    return (c"a" <= (c | 0x20) <= c"z" or c"0" <= c <= c"9" or c == c"." or c == c"-" or c == c":" or c == c"_"
-            or c == c"[" or c == c"]" or c == c"~" or c == c"!" or c == c"$" or c == c"&" or c == c"'" or c == c"*" or c == c"+")
-
-cdef void put_parameter(Out* out, View value) noexcept nogil:
-    """What clients chose must not end the parameter: quoted if it could."""
-    cdef size_t i = 0
-    cdef char* to
-    while i < value.n and is_plain_value(value.at[i]):
-        i += 1
-    if likely(i == value.n):
-        put_lower(out, value)
-        return
-    say(out, b"\"")
-    for i in range(value.n):
-        if value.at[i] == c"\"" or value.at[i] == c"\\":
-            say(out, b"\\")
-        to = room_for(out, 1)
-        if to != NULL:
-            lower(to, view(value.at + i, 1))
-            to[0] = c" " if <unsigned char>to[0] < 0x20 or to[0] == 0x7F else to[0]
-    say(out, b"\"")
-
-cdef View last_proto(const Head* head) noexcept nogil:
-    """The last element of the last X-Forwarded-Proto."""
-    cdef View rest = view(NULL, 0), last = rest
-    cdef uint32_t i
-    for i in range(head.n):
-        if head.fields[i].known == KNOWN_X_FORWARDED_PROTO and not head.fields[i].flags & FIELD_HOP:
-            rest = head.fields[i].value
-    while next_element(&rest, &last):
-        pass
-    return last
-
 cdef inline void put_peer(Out* out, const Peer* peer) noexcept nogil:
     if peer.ip_n == 0:
         say(out, b"for=unknown")
@@ -287,9 +231,9 @@ cdef inline void put_forwarded(Edit* e, const Peer* peer, View host, View proto)
     put_parameter(&e.out, proto)
     say(&e.out, b"\r\n")
 
-cdef void put_all_forwarded(Edit* e, const Peer* peer) noexcept nogil:
+cdef void put_all_forwarded(Edit* e, const Peer* peer, View host, View proto) noexcept nogil:
+    """`proto`: the last X-Forwarded-Proto that is there."""
     cdef uint64_t have = e.seen if e.recipe.forwarded == FORWARDED_IF_NONE else 0
-    cdef View host = e.head.authority, proto
     if peer.ip_n and not have & bit(KNOWN_X_FORWARDED_FOR) and is_ours(e, b"x-forwarded-for", 15):
         say(&e.out, b"x-forwarded-for: ")
         put(&e.out, peer.ip, peer.ip_n)
@@ -302,11 +246,10 @@ cdef void put_all_forwarded(Edit* e, const Peer* peer) noexcept nogil:
         say(&e.out, b"x-forwarded-port: ")
         put_number(&e.out, peer.local_port)
         say(&e.out, b"\r\n")
-    proto = view(b"https", 5) if peer.tls else view(b"http", 4)
-    if have & bit(KNOWN_X_FORWARDED_PROTO):
-        proto = last_proto(e.head)
-    elif is_ours(e, b"x-forwarded-proto", 17):
-        say(&e.out, b"x-forwarded-proto: https\r\n" if peer.tls else b"x-forwarded-proto: http\r\n")
+    if not have & bit(KNOWN_X_FORWARDED_PROTO):
+        proto = view(b"https", 5) if peer.tls else view(b"http", 4)
+        if is_ours(e, b"x-forwarded-proto", 17):
+            say(&e.out, b"x-forwarded-proto: https\r\n" if peer.tls else b"x-forwarded-proto: http\r\n")
     if not have & bit(KNOWN_FORWARDED) and is_ours(e, b"forwarded", 9):
         put_forwarded(e, peer, host, proto)
 
@@ -370,20 +313,54 @@ cdef inline void keep_request_fields(Edit* e) noexcept nogil:
             keep(e, field)
     end_run(e)
 
+cdef inline const Header* header_of(const Table* table) noexcept nogil:
+    return <const Header*>table.at
+
+cdef void act_for_all(Edit* e, size_t first, const Extra* extra, View* host, View* proto) noexcept nogil:
+    """The id of the request, and the actions for all routes. What these leave decides about the forwarded headers, not what came."""
+    cdef const Header* header = header_of(e.table)
+    cdef uint8_t known
+    if extra != NULL:
+        fields_delete(&e.out, first, extra.name)
+        put_line_of(&e.out, extra.name, extra.value)
+    if header.n_request_actions == 0:
+        return
+    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.request_actions), header.n_request_actions)
+    for known in range(KNOWN_FORWARDED, KNOWN_X_FORWARDED_PROTO + 1):
+        if e.recipe.forwarded == FORWARDED_REPLACE:
+            fields_delete(&e.out, first, forwarded_name(known))
+        elif fields_last(&e.out, first, forwarded_name(known)).at != NULL:
+            e.seen |= bit(known)
+        else:
+            e.seen &= ~bit(known)
+    host[0] = fields_last(&e.out, first, view(b"host", 4))
+    proto[0] = fields_last(&e.out, first, view(b"x-forwarded-proto", 17))
+
 cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
-                         const Peer* peer, uint32_t flags) noexcept nogil:
+                         const Peer* peer, uint32_t flags, const Extra* extra) noexcept nogil:
     cdef Edit e
+    cdef const Header* header = header_of(table)
+    cdef bint in_place = extra != NULL or header.n_request_actions or recipe.flags & RECIPE_EVALUATE
+    cdef View host = head.authority, proto = view(NULL, 0)
+    cdef size_t first
     edit_begin(&e, out_begin(out, room), head, table, recipe)
     e.drop = dropped_from_request(recipe, flags)
+    if unlikely(header.keep):
+        e.drop &= ~bit(KNOWN_X_SSL)
     e.actions = <const Action*>(table.at + recipe.request_actions)
-    e.n_actions = recipe.n_request_actions
+    e.n_actions = 0 if unlikely(in_place) else recipe.n_request_actions
     put_view(&e.out, head.method)
     say(&e.out, b" ")
     put_target(&e)
     say(&e.out, b" HTTP/1.1\r\n" if head.minor else b" HTTP/1.0\r\n")
+    first = e.out.at - e.out.start
     keep_request_fields(&e)
+    if unlikely(e.seen & bit(KNOWN_X_FORWARDED_PROTO)):
+        proto = last_proto(head)
+    if unlikely(in_place):
+        act_for_all(&e, first, extra, &host, &proto)
     if recipe.forwarded != FORWARDED_NEVER:
-        put_all_forwarded(&e, peer)
+        put_all_forwarded(&e, peer, host, proto)
     put_framing(&e, True)
     if head.flags & HEAD_TRAILERS_OK:
         say(&e.out, b"te: trailers\r\n")
@@ -393,7 +370,10 @@ cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* 
         say(&e.out, b"connection: close\r\n")
     elif head.minor == 0:
         say(&e.out, b"connection: keep-alive\r\n")
-    put_actions(&e)
+    if unlikely(in_place):
+        fields_act(&e.out, first, table, e.actions, recipe.n_request_actions)
+    else:
+        put_actions(&e)
     say(&e.out, b"\r\n")
     return out_end(&e.out)
 
@@ -439,11 +419,13 @@ cdef inline void put_response_connection(Edit* e, uint32_t flags) noexcept nogil
     elif upgrade:
         say(&e.out, b"connection: upgrade\r\n")
 
-cdef inline void put_of_recipe(Edit* e, View cookie) noexcept nogil:
+cdef inline void put_hsts(Edit* e) noexcept nogil:
     if e.recipe.hsts.n and is_ours(e, b"strict-transport-security", 25):
         say(&e.out, b"strict-transport-security: ")
         put_view(&e.out, table_text(e.table, e.recipe.hsts))
         say(&e.out, b"\r\n")
+
+cdef inline void put_sticky(Edit* e, View cookie) noexcept nogil:
     if cookie.n and e.recipe.cookie_name.n:
         say(&e.out, b"set-cookie: ")
         put_view(&e.out, table_text(e.table, e.recipe.cookie_name))
@@ -455,26 +437,41 @@ cdef inline void put_of_recipe(Edit* e, View cookie) noexcept nogil:
         else:
             say(&e.out, b"\r\n")
 
+cdef void act_on_response(Edit* e, size_t first, View cookie) noexcept nogil:
+    """HSTS, the route's actions, then those for all routes, which win."""
+    cdef const Header* header = header_of(e.table)
+    put_hsts(e)
+    fields_act(&e.out, first, e.table, e.actions, e.recipe.n_response_actions)
+    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.response_actions), header.n_response_actions)
+    put_sticky(e, cookie)
+
 cdef size_t edit_response(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
                           View cookie, uint32_t flags) noexcept nogil:
     cdef Edit e
     cdef bint final = head.status >= 200 or flags & EDIT_SWITCH              # interim responses are nobody's to change
     cdef bint upgrade = flags & EDIT_SWITCH or head.status == UPGRADE_REQUIRED
+    cdef const Header* header = header_of(table)
+    cdef bint in_place = final and (header.n_response_actions or recipe.flags & RECIPE_EVALUATE)
+    cdef size_t first
     edit_begin(&e, out_begin(out, room), head, table, recipe)
     e.drop = dropped_from_response(recipe, flags, upgrade, final)
     e.actions = <const Action*>(table.at + recipe.response_actions)
-    e.n_actions = recipe.n_response_actions if final else 0
+    e.n_actions = recipe.n_response_actions if final and likely(not in_place) else 0
     say(&e.out, b"HTTP/1.1 ")
     put_number(&e.out, head.status)
     say(&e.out, b" ")
     put_view(&e.out, head.reason)
     say(&e.out, b"\r\n")
+    first = e.out.at - e.out.start
     keep_response_fields(&e)
     if not flags & EDIT_NO_FRAMING:
         put_framing(&e, not flags & EDIT_DECHUNK)
     put_response_connection(&e, flags)
-    if final:
-        put_of_recipe(&e, cookie)
+    if unlikely(in_place):
+        act_on_response(&e, first, cookie)
+    elif final:
+        put_hsts(&e)
+        put_sticky(&e, cookie)
         put_actions(&e)
     say(&e.out, b"\r\n")
     return out_end(&e.out)

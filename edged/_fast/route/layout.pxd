@@ -1,7 +1,7 @@
 # The shape of a table file, for the two rooms that write it (builder) and read it (table). Everything is aligned to 8 bytes,
 # all references are offsets from the file's first byte, and an offset of 0 refers to nothing.
 #
-#   Header | records | rows | offsets of backends | groups | slots | listeners
+#   Header | records | rows | offsets of backends | groups | slots | listeners | actions for all routes
 #
 # A record is a Recipe or a Backend behind its Preface, followed by what it refers to (texts, actions, endpoints): it can be
 # copied as it is to another place, its offsets moved by the distance. Some records may be in no use any more.
@@ -45,6 +45,12 @@ cdef struct Header:
     uint32_t n_wildcards         # groups of GROUP_WILDCARD
     uint32_t listeners           # uint32_t[n_listeners]: row + 1 of the route that the listener of that number takes, or 0
     uint32_t n_listeners
+    uint32_t request_actions     # Action: for all routes, before those of the route (openshift-routes.md 9.6)
+    uint32_t n_request_actions
+    uint32_t response_actions    # ... after those of the route
+    uint32_t n_response_actions
+    uint32_t keep                # 1: fields about client certificates are let through as the client sent them
+    uint32_t reserved
 
 cdef struct Row:                 # one route, in order of the state
     uint32_t recipe

@@ -12,17 +12,14 @@ from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
 
 from edged._fast.base.view cimport View, view
-from edged._fast.parse.head cimport (
-    KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH, KNOWN_HOST, KNOWN_HTTP2_SETTINGS, KNOWN_KEEP_ALIVE, KNOWN_NONE, KNOWN_PROXY_CONNECTION,
-    KNOWN_TE, KNOWN_TRAILER, KNOWN_TRANSFER_ENCODING, KNOWN_UPGRADE,
-)
+from edged._fast.route.actions cimport are_evaluated, move_actions, write_actions
 from edged._fast.route.image cimport Image
 from edged._fast.route.layout cimport GROUP_ANY, GROUP_EXACT, GROUP_NONE, GROUP_WILDCARD, Preface, host_hash
 from edged._fast.route.table cimport (
     BALANCE_FIRST, BALANCE_HDR, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE, BALANCE_STATIC_RR, BALANCE_URI,
     BALANCE_URL_PARAM, FORWARDED_APPEND, FORWARDED_IF_NONE, FORWARDED_NEVER, FORWARDED_REPLACE, HASH_AVALANCHE, HASH_CONSISTENT,
-    HASH_CRC32, HASH_DJB2, HASH_NONE, HASH_SDBM, HASH_WHOLE, HASH_WT6, RECIPE_PASSTHROUGH, RECIPE_PLAIN, RECIPE_REDIRECT,
-    RECIPE_REENCRYPT, RECIPE_TLS, RECIPE_WILDCARD, Action, Backend, Endpoint, Recipe, Text,
+    HASH_CRC32, HASH_DJB2, HASH_NONE, HASH_SDBM, HASH_WHOLE, HASH_WT6, RECIPE_ADJUST_CASE, RECIPE_EVALUATE, RECIPE_PASSTHROUGH,
+    RECIPE_PLAIN, RECIPE_REDIRECT, RECIPE_REENCRYPT, RECIPE_TLS, RECIPE_WILDCARD, Backend, Endpoint, Recipe, Text,
 )
 
 cdef dict TERMINATIONS = {
@@ -36,13 +33,6 @@ cdef dict ALGORITHMS = {
     "uri": BALANCE_URI, "url_param": BALANCE_URL_PARAM, "hdr": BALANCE_HDR, "random": BALANCE_RANDOM, "first": BALANCE_FIRST,
 }
 cdef dict FUNCTIONS = {"sdbm": HASH_SDBM, "djb2": HASH_DJB2, "wt6": HASH_WT6, "crc32": HASH_CRC32, "none": HASH_NONE}
-
-# Framing and the connection are never a route's business: actions on these fields have no effect.
-cdef dict OURS = {
-    "connection": KNOWN_CONNECTION, "content-length": KNOWN_CONTENT_LENGTH, "http2-settings": KNOWN_HTTP2_SETTINGS,
-    "keep-alive": KNOWN_KEEP_ALIVE, "proxy-connection": KNOWN_PROXY_CONNECTION, "te": KNOWN_TE, "trailer": KNOWN_TRAILER,
-    "transfer-encoding": KNOWN_TRANSFER_ENCODING, "upgrade": KNOWN_UPGRADE,
-}
 
 cdef object is_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 cdef object is_cookie_value = re.compile(r"[!#-+\--:<-\[\]-~]*").fullmatch
@@ -107,6 +97,8 @@ cdef uint32_t flags_of(object route) except? 0:
         flags |= RECIPE_PLAIN
     if route.wildcard:
         flags |= RECIPE_WILDCARD
+    if route.adjust_case:
+        flags |= RECIPE_ADJUST_CASE
     return flags
 
 cdef uint32_t recipe_group(const char* table, const Recipe* recipe, View* host) noexcept nogil:
@@ -140,23 +132,6 @@ cdef str rewrite_of(str rewrite):
     whole = rewrite.endswith("#")
     return quote(rewrite.rstrip("#") if whole else rewrite, safe=IN_A_TARGET).replace("#", "%23") + ("#" if whole else "")
 
-cdef uint32_t write_actions(Image image, tuple actions, uint16_t* n) except? 0:
-    cdef list effective = [wish for wish in actions if wish.name.lower() not in OURS]
-    cdef Action action
-    cdef uint32_t start, i
-    n[0] = len(effective)
-    if not effective:
-        return 0
-    start = image.take(len(effective) * sizeof(Action))
-    for i in range(n[0]):
-        memset(&action, 0, sizeof(action))
-        action.name = image.text(token(effective[i].name, "a header"))
-        action.known = KNOWN_HOST if effective[i].name.lower() == "host" else KNOWN_NONE
-        if effective[i].value is not None:
-            action.value = image.text(effective[i].value)
-        memcpy(image.at + start + i * sizeof(Action), &action, sizeof(action))
-    return start
-
 cdef uint32_t write_recipe(Image image, object route) except 0:
     cdef Recipe recipe
     cdef uint32_t at = begin_record(image, sizeof(Recipe))
@@ -174,22 +149,14 @@ cdef uint32_t write_recipe(Image image, object route) except 0:
         recipe.rewrite = image.text(rewrite_of(route.rewrite))
     recipe.forwarded = word(FORWARDED, route.forwarded)
     recipe.max_body_bytes = route.max_body_bytes
-    recipe.request_actions = write_actions(image, route.request_headers, &recipe.n_request_actions)
-    recipe.response_actions = write_actions(image, route.response_headers, &recipe.n_response_actions)
+    recipe.request_actions = write_actions(image, route.request_headers, False, &recipe.n_request_actions)
+    recipe.response_actions = write_actions(image, route.response_headers, True, &recipe.n_response_actions)
+    if (are_evaluated(image, recipe.request_actions, recipe.n_request_actions)
+            or are_evaluated(image, recipe.response_actions, recipe.n_response_actions)):
+        recipe.flags |= RECIPE_EVALUATE
     memcpy(image.at + at, &recipe, sizeof(recipe))
     end_record(image, at, group_hash(image, &recipe))
     return at
-
-cdef void move_actions(char* table, uint32_t* start, uint32_t n, uint32_t distance) noexcept nogil:
-    cdef Action* action
-    cdef uint32_t i
-    if n == 0:
-        return
-    start[0] += distance
-    action = <Action*>(table + start[0])
-    for i in range(n):
-        move(&action[i].name, distance)
-        move(&action[i].value, distance)
 
 cdef uint32_t copy_recipe(Image image, const char* old, uint32_t place) except 0:
     cdef uint32_t at = copy_record(image, old, place), distance = at - place

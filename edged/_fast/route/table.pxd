@@ -7,7 +7,7 @@ from edged._fast.parse.head cimport Head
 from edged._fast.route.layout cimport Text
 
 cdef enum:
-    TABLE_LAYOUT = 1
+    TABLE_LAYOUT = 2
 
 cdef enum:                       # Recipe.flags
     RECIPE_PLAIN = 1             # candidate on http listeners (openshift-routes.md 5.4)
@@ -16,6 +16,8 @@ cdef enum:                       # Recipe.flags
     RECIPE_REDIRECT = 8          # insecure policy Redirect
     RECIPE_REENCRYPT = 16        # TLS to the endpoints
     RECIPE_WILDCARD = 32
+    RECIPE_EVALUATE = 64         # the value of some action is to be evaluated
+    RECIPE_ADJUST_CASE = 128     # names of fields are spelled for the endpoint as the operator wants (openshift-routes.md 9.2)
 
 cdef enum ForwardedMode:
     FORWARDED_APPEND = 0
@@ -87,10 +89,27 @@ cdef struct Backend:
     Text hash_key                # header or parameter name, lower case for headers
     uint32_t limited             # 1: some endpoint has a maxconn (else balance need not look)
 
+cdef enum PartKind:
+    PART_LITERAL = 0
+    PART_FIELD                   # the last element of the last field of that name
+    PART_CERTIFICATE             # of the client, as DER
+
+cdef enum:                       # Part.flags
+    PART_QUOTE = 1               # in double quotes
+    PART_ESCAPE = 2              # a backslash before " \\ ]
+
+cdef struct Part:                # of a value that is evaluated (openshift-routes.md 1.4)
+    Text text                    # the literal, or the field's name
+    Text converters              # in this order: "l" lower, "b" base64
+    uint8_t kind                 # a PartKind
+    uint8_t flags
+    uint8_t reserved[6]
+
 cdef struct Action:              # set, or delete where value.at == 0
     Text name
-    Text value
-    uint32_t known               # Known of the name
+    Text value                   # empty where it is evaluated
+    uint32_t parts               # offset of the first Part
+    uint32_t n_parts             # 0: `value` is all there is
 
 cdef struct Recipe:              # what one route does to a request
     Text key                     # "namespace/name"
@@ -105,10 +124,10 @@ cdef struct Recipe:              # what one route does to a request
     uint32_t backend             # offset
     uint32_t request_actions     # offset of the first Action
     uint32_t response_actions
-    uint16_t n_request_actions
-    uint16_t n_response_actions
+    uint32_t n_request_actions
+    uint32_t n_response_actions
     uint8_t forwarded            # a ForwardedMode
-    uint8_t reserved[3]
+    uint8_t reserved[7]
     uint64_t max_body_bytes      # 0: no limit
 
 cdef struct Table:               # what a worker holds of a mapped table; made by open_table, freed by its owner
@@ -144,5 +163,6 @@ cdef class MappedTable:          # owns the mapping; made and checked by MappedT
     cdef object key(self, const Recipe* recipe)
     cdef dict route(self, const Recipe* recipe)
     cdef list actions(self, uint32_t start, uint32_t n)
+    cdef object value(self, const Action* action)
     cdef dict backend(self, const Backend* backend)
     cdef dict endpoint(self, const Endpoint* endpoint)

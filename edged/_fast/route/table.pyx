@@ -154,7 +154,17 @@ cdef bint has_actions(const File* file, uint32_t start, uint32_t n) noexcept nog
     if not has(file, start, n, sizeof(Action)):
         return False
     for i in range(n):
-        if not has_text(file, actions[i].name) or not has_text(file, actions[i].value):
+        if not has_text(file, actions[i].name) or not has_text(file, actions[i].value) or not has_parts(file, &actions[i]):
+            return False
+    return True
+
+cdef bint has_parts(const File* file, const Action* action) noexcept nogil:
+    cdef const Part* parts = <const Part*>(file.at + action.parts)
+    cdef uint32_t i
+    if not has(file, action.parts, action.n_parts, sizeof(Part)):
+        return False
+    for i in range(action.n_parts):
+        if not has_text(file, parts[i].text) or not has_text(file, parts[i].converters) or parts[i].kind > PART_CERTIFICATE:
             return False
     return True
 
@@ -248,6 +258,9 @@ cdef const char* fault_of(const char* at, uint64_t bytes) noexcept nogil:
         return b"the table's index is broken"
     if not has(&file, header.listeners, header.n_listeners, sizeof(uint32_t)):
         return b"the table's listeners are broken"
+    if (not has_actions(&file, header.request_actions, header.n_request_actions)
+            or not has_actions(&file, header.response_actions, header.n_response_actions)):
+        return b"the table's actions are broken"
     for i in range(header.n_listeners):
         if (<const uint32_t*>(at + header.listeners))[i] > header.n_rows:
             return b"a listener of the table is broken"
@@ -334,7 +347,15 @@ cdef class MappedTable:
     cdef list actions(self, uint32_t start, uint32_t n):
         cdef const Action* actions = <const Action*>(self.table.at + start)
         cdef uint32_t i
-        return [(self.text(actions[i].name), self.text(actions[i].value) if actions[i].value.at else None) for i in range(n)]
+        return [(self.text(actions[i].name), self.value(&actions[i])) for i in range(n)]
+
+    cdef object value(self, const Action* action):
+        """None: the header is deleted; a list of (kind, text, converters, flags): it is evaluated."""
+        cdef const Part* parts = <const Part*>(self.table.at + action.parts)
+        cdef uint32_t i
+        if action.n_parts:
+            return [(parts[i].kind, self.text(parts[i].text), self.text(parts[i].converters), parts[i].flags) for i in range(action.n_parts)]
+        return self.text(action.value) if action.value.at else None
 
     cdef dict backend(self, const Backend* backend):
         cdef const Endpoint* endpoints = table_endpoints(&self.table, backend)
@@ -352,7 +373,7 @@ cdef class MappedTable:
 
 cdef dict FLAGS = {
     "plain": RECIPE_PLAIN, "tls": RECIPE_TLS, "passthrough": RECIPE_PASSTHROUGH, "redirect": RECIPE_REDIRECT,
-    "reencrypt": RECIPE_REENCRYPT, "wildcard": RECIPE_WILDCARD,
+    "reencrypt": RECIPE_REENCRYPT, "wildcard": RECIPE_WILDCARD, "evaluate": RECIPE_EVALUATE, "adjust_case": RECIPE_ADJUST_CASE,
 }
 
 def open_table(int fd):

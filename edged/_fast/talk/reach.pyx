@@ -10,6 +10,7 @@ from edged._fast.parse.head cimport head_request
 from edged._fast.parse.proxyline cimport proxyline_write
 from edged._fast.route.balance cimport Asked, Choice, balance_choose, balance_has_room
 from edged._fast.route.edit cimport EDIT_UPGRADE, edit_cookie, edit_request
+from edged._fast.route.lineup cimport effective_weight
 from edged._fast.route.table cimport BALANCE_HDR, BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, Backend, table_text
 from edged._fast.talk.address cimport address_text
 from edged._fast.talk.ending cimport end_refuse, leave_endpoint
@@ -98,6 +99,14 @@ cdef uint32_t reach_place(Shared* s, Exchange* x) noexcept nogil:
     return reach(s, x, NULL)
 
 
+cdef uint32_t reach_place_at(Shared* s, Exchange* x, const Endpoint* endpoint) noexcept nogil:
+    check(x.phase == PHASE_QUEUE and x.bound == NULL)
+    # A backup is not for everybody, even where a cookie names it.
+    if endpoint.backup or effective_weight(&s.bench.standings[endpoint.slot], endpoint) == 0 or not balance_has_room(&s.bench, endpoint):
+        return WANT_NOTHING
+    return place(s, x, endpoint)
+
+
 cdef bint reach_may_reuse(const Shared* s, const Exchange* x) noexcept nogil:
     """option http-reuse (http-edge-behaviour.md 5). What can be repeated may take any idle channel: should that one turn out to be
     closed, the request goes out again on a fresh one (18.7), so `safe` need not spare it to first requests."""
@@ -127,7 +136,7 @@ cdef bint reach_compose(Shared* s, Exchange* x) noexcept nogil:
     if s.peer_of != x.client:
         address_text(&s.peer, x.client)
         s.peer_of = x.client
-    n = edit_request(back.tx.at + back.tx.tail, buffer_room(&back.tx, &s.blocks), s.head, x.table, x.recipe, &s.peer, flags)
+    n = edit_request(back.tx.at + back.tx.tail, buffer_room(&back.tx, &s.blocks), s.head, x.table, x.recipe, &s.peer, flags, NULL)
     back.tx.tail += <uint32_t>n
     return n > 0
 

@@ -91,6 +91,26 @@ def test_everything_else() -> None:
     assert one.response_headers == (HeaderAction("Server"),)
 
 
+def test_values_of_headers_that_are_evaluated() -> None:
+    one = the(
+        "{host: a.com, to: [], h1_adjust_case: true, request_headers: {set: {X-A: '%{+Q}[req.hdr(X-B),lower,base64] %%'}},"
+        " response_headers: {set: {X-C: '%[res.hdr(Server)]', X-D: '%[ssl_c_der]'}}}"
+    )
+    assert one.request_headers == (HeaderAction("X-A", "%{+Q}[req.hdr(X-B),lower,base64] %%"),)
+    assert one.response_headers == (HeaderAction("X-C", "%[res.hdr(Server)]"), HeaderAction("X-D", "%[ssl_c_der]"))
+    assert one.adjust_case
+
+
+@pytest.mark.parametrize(("side", "value"), [
+    ("request", "5%"), ("request", "%[res.hdr(X)]"), ("request", "%[req.hdr(X),upper]"), ("response", "%[req.hdr(X)]"),
+    ("response", "%{Z}[ssl_c_der]"),
+])
+def test_values_of_headers_that_cannot_be_evaluated(side: str, value: str) -> None:
+    (found,) = wrong(f"{{host: a.com, to: [], {side}_headers: {{set: {{X: '{value}'}}}}}}")
+    assert found.startswith(f"{side}_headers.set.X: ")
+    assert "percent sign is written %%" in found
+
+
 @pytest.mark.parametrize(("written", "expected"), [
     ("source", Balance(Algorithm.SOURCE)),
     ("{algorithm: uri, hash: consistent, function: djb2, avalanche: true, whole: true, depth: 2, length: 9}",

@@ -230,24 +230,20 @@ def test_defaults_of_the_settings() -> None:
 # ---- headers
 
 
-def test_header_actions_in_order_with_their_percents_undone() -> None:
+def test_header_actions_in_order_and_their_values_as_they_are_written() -> None:
     actions = {
         "request": [{"name": "X-A", "action": {"type": "Set", "set": {"value": "100%%"}}}, {"name": "X-B", "action": {"type": "Delete"}}],
         "response": [{"name": "Server", "action": {"type": "Delete"}}],
     }
     route = served(a_route(httpHeaders={"actions": actions}))
-    assert route.request_headers == (HeaderAction("X-A", "100%"), HeaderAction("X-B"))
+    assert route.request_headers == (HeaderAction("X-A", "100%%"), HeaderAction("X-B"))
     assert route.response_headers == (HeaderAction("Server"),)
 
 
-def test_dynamic_values_are_told_and_their_header_left_alone() -> None:
-    actions = {"request": [
-        {"name": "X-A", "action": {"type": "Set", "set": {"value": "%[req.hdr(X-B),lower]"}}},
-        {"name": "X-C", "action": {"type": "Set", "set": {"value": "c"}}},
-    ]}
-    translation = Cluster().has(a_route(httpHeaders={"actions": actions}))
-    assert translation.routes[0].request_headers == (HeaderAction("X-C", "c"),)
-    assert [problem.key for problem in translation.problems] == ["spec.httpHeaders.actions.request[0].action.set.value"]
+def test_the_spelling_of_names_is_adjusted_only_where_the_annotation_says_so() -> None:
+    assert served(a_route(annotations={f"{H}h1-adjust-case": "true"})).adjust_case
+    assert not served(a_route(annotations={f"{H}h1-adjust-case": "yes"})).adjust_case
+    assert not served(a_route()).adjust_case
 
 
 # ---- hosts

@@ -1,0 +1,1 @@
+"""Actions in the table file: nothing of it is reached from Python."""

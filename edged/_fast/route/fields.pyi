@@ -1,0 +1,1 @@
+"""Fields changed where they stand: nothing of it is reached from Python."""
