@@ -90,7 +90,7 @@ def _end(daemon: Daemon) -> None:
         status = daemon.stop()
     finally:
         print(f"--- stderr of {daemon.directory}\n{daemon.stderr}")
-    assert status == 0
+    assert status == daemon.expected_status
     tracebacks = [text for text in re.findall(r"Traceback.*?\n(?=\S)", daemon.stderr, re.DOTALL) if not re.search(daemon.allowed, text)]
     assert not tracebacks
 

@@ -35,6 +35,7 @@ class Daemon:
         self.access_log = directory / "access.log"
         self.config = directory / "edged.toml"
         self.allowed = "$^"                      # tracebacks that stderr may show
+        self.expected_status = 0
         self._stderr = directory / "stderr"
         self._elsewhere = directory / "elsewhere"        # what is relative must not depend on where it was started
         self._variables = dict(variables or {})

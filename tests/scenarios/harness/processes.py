@@ -1,11 +1,12 @@
 """What /proc tells about a process that may be gone by now."""
 
+import contextlib
 import os
 import re
 from collections import Counter
 from pathlib import Path
 
-__all__ = ["alive", "anonymous_bytes", "children", "descendants", "descriptors", "name_of"]
+__all__ = ["alive", "anonymous_bytes", "children", "descendants", "descriptor_tables", "descriptors", "name_of"]
 
 
 def children(pid: int) -> list[int]:
@@ -27,13 +28,26 @@ def name_of(pid: int) -> str:
 
 def descriptors(pid: int) -> Counter[str]:
     """What it has open, by sort: "socket", "pipe", ..."""
-    sorts: Counter[str] = Counter()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            sorts[re.split(r":|\[", os.readlink(f"/proc/{pid}/fd/{fd}"), maxsplit=1)[0]] += 1
-        except FileNotFoundError:                # closed in the meantime
-            pass
-    return sorts
+    return Counter(re.split(r":|\[", link, maxsplit=1)[0] for table in descriptor_tables(pid) for link in table.values())
+
+
+def descriptor_tables(pid: int) -> list[dict[int, str]]:
+    """Each table that its threads have: that of the process first, and then, in a worker, that of the engine."""
+    tables: list[dict[int, str]] = []
+    for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+        table = _table(f"/proc/{pid}/task/{thread}/fd")
+        if table and table not in tables:
+            tables.append(table)
+    return tables
+
+
+def _table(directory: str) -> dict[int, str]:
+    table = {}
+    with contextlib.suppress(FileNotFoundError):              # the thread has ended in the meantime
+        for fd in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):      # closed in the meantime
+                table[int(fd)] = os.readlink(f"{directory}/{fd}")
+    return table
 
 
 def anonymous_bytes(pid: int) -> int:
