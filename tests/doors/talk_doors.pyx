@@ -5,16 +5,13 @@ import os
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
 
 from edged._fast.base.view cimport view
 from edged._fast.memory.arena cimport Arena, ListenerCell, Tally
 from edged._fast.memory.buffer cimport blocks_close, blocks_open, buffer_drop, buffer_n, stock_close, stock_open
 from edged._fast.parse.head cimport Head
-from edged._fast.parse.proxyline cimport ProxyAddress
 from edged._fast.route.balance cimport bench_close, bench_open
 from edged._fast.route.table cimport MappedTable, table_text
-from edged._fast.talk.address cimport ip_text
 from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport (
     PHASE_DIAL, X_FRESH, X_PRIVATE, X_QUEUED, X_REDISPATCHED, X_SILENT, Exchange, exchange_close, exchange_connected,
@@ -22,49 +19,18 @@ from edged._fast.talk.exchange cimport (
 )
 from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_PROXY, FRONT_RESET, FRONT_WAIT, Front, FrontWant, front_close,
-    front_ended, front_open, front_step, front_timeout, front_trusts,
+    front_ended, front_open, front_step, front_timeout,
 )
-from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place
+from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
-    MODE_HTTP, MODE_TCP, Client, Listener, Network, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, Port, REUSE_AGGRESSIVE,
+    MODE_HTTP, MODE_TCP, Listener, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, Port, REUSE_AGGRESSIVE,
     REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
 )
 
+from tests.doors.peers cimport set_address
 from tests.doors.wires cimport Wire, due_of, need
 
 REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
-
-cdef void set_address(ProxyAddress* out, str text):
-    import ipaddress
-    host, _, port = text.rpartition(":")
-    packed = ipaddress.ip_address(host.strip("[]")).packed
-    out.family = 4 if len(packed) == 4 else 6
-    out.port = int(port)
-    memcpy(out.at, <const char*><bytes>packed, len(packed))
-
-def trusts(networks, str peer):
-    """Is a PROXY header expected from this peer, with this list of trusted networks?"""
-    cdef Network nets[8]
-    cdef Listener listener
-    cdef Client client
-    memset(&listener, 0, sizeof(listener))
-    memset(&client, 0, sizeof(client))
-    for i, network in enumerate(networks):
-        nets[i].family = network.version
-        nets[i].bits = network.prefixlen
-        memcpy(nets[i].at, <const char*><bytes>network.network_address.packed, 16 if network.version == 6 else 4)
-    listener.trusted = nets
-    listener.n_trusted = len(networks)
-    set_address(&client.peer, peer)
-    return bool(front_trusts(&listener, &client))
-
-def address_text(str address):
-    """An IP address as the access log and the forwarded headers show it."""
-    cdef char out[46]
-    cdef ProxyAddress parsed
-    set_address(&parsed, f"[{address}]:0" if ":" in address else f"{address}:0")
-    return out[:ip_text(out, parsed.family, parsed.at)].decode()
-
 
 cdef class Play:
     """`dials`: what the next attempts to connect come to: "connected" (also when it is empty), "refused", or "pending". `pipes`: raw
@@ -484,17 +450,29 @@ cdef class Play:
     cdef int end_turn(self) except -1:
         """Places may have become free."""
         cdef Wire w
-        cdef uint32_t wants
-        again = True
-        while again:
-            again = False
-            for w in list(self.waiting):
-                if w not in self.waiting:
-                    continue
-                wants = reach_place(&self.s, w.front.exchange)
+        while True:
+            for w in self.waiting:
+                if self.offer(w):
+                    break
+            else:
+                return 0
+
+    cdef bint offer(self, Wire w) except -1:
+        """To him, or to who waits longer: `waiting` is in order of arrival. True: one has left his queue."""
+        cdef Exchange* x = w.front.exchange
+        cdef uint32_t wants = WANT_NOTHING
+        cdef Wire elder
+        for elder in self.waiting[:self.waiting.index(w)] if x.bound != NULL else ():
+            if elder.front.exchange.bound == NULL and elder.front.exchange.backend == x.backend:
+                wants = reach_place_at(&self.s, elder.front.exchange, x.bound)
                 if wants != WANT_NOTHING:
-                    self.unqueue(w.front.exchange)
-                    again = True
-                    if self.settle(w.front.exchange, wants):
-                        self.serve_ended(w)
-        return 0
+                    w = elder
+                break
+        if wants == WANT_NOTHING:
+            wants = reach_place(&self.s, x)
+        if wants == WANT_NOTHING:
+            return False
+        self.unqueue(w.front.exchange)
+        if self.settle(w.front.exchange, wants):
+            self.serve_ended(w)
+        return True

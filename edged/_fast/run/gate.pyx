@@ -60,6 +60,8 @@ cdef void gate_accept(Core* core, Ring ring, Listener* listener) noexcept nogil:
     cdef edged_address peer
     cdef uint32_t i
     cdef int fd, error
+    if unlikely(not listener.watched):
+        return                                   # removed or paused earlier in this turn
     for i in range(ACCEPT_MOST):
         if unlikely(core.s.tally.connections >= core.max_connections or core.no_descriptors):
             return

@@ -28,7 +28,7 @@ from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_RESET, FRONT_WAIT, FrontWant, front_close, front_ended, front_step,
     front_timeout,
 )
-from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place
+from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
     DEADLINE_FRONT, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_WRITABLE, Port, REUSE_NEVER,
     WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
@@ -244,12 +244,24 @@ cdef void end(Core* core, Ring ring, Exchange* x) noexcept nogil:
     core.place_freed = True
 
 
+cdef Exchange* elder_of(Core* core, Exchange* x) noexcept nogil:
+    """Who waits for any endpoint of the backend, and longer than x for its own: of two queues the older one wins."""
+    cdef Exchange* elder = core.waiters[x.backend.slot].first
+    return elder if elder != NULL and elder.table == x.table and elder.head_ms < x.head_ms else NULL
+
+
 cdef bint offer(Core* core, Ring ring, Exchange* x) noexcept nogil:
-    """Let one who waits try again; True: it has left the queue."""
-    cdef Front* f = <Front*>x.owner
-    cdef uint32_t wants = reach_place(&core.s, x)
+    """Let x, or who waits longer than x, try again; True: one has left its queue."""
+    cdef Exchange* elder = elder_of(core, x) if x.bound != NULL else NULL
+    cdef uint32_t wants = reach_place_at(&core.s, elder, x.bound) if elder != NULL else WANT_NOTHING
+    cdef Front* f
+    if wants != WANT_NOTHING:
+        x = elder
+    else:
+        wants = reach_place(&core.s, x)
     if wants == WANT_NOTHING:
         return False
+    f = <Front*>x.owner
     waitlist_remove(core, x)
     if settle(core, ring, x, wants):
         serve_ended(core, ring, f)

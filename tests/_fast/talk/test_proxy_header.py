@@ -3,7 +3,7 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
-from tests.doors.talk_doors import address_text, trusts
+from tests.doors.peers import address_text, trusts
 
 from edged.model.policy import Algorithm, Balance
 from tests._fast.talk.scene import GET, OK, ended, head_of, site, stage, status_of

@@ -192,6 +192,33 @@ def test_a_cookie_for_an_endpoint_that_is_down(stage):
     assert play.log[0]["code"] == "--DI"
 
 
+def test_of_two_queues_the_older_one_wins(stage):
+    play = stage(sticky("a"))
+    busy = play.client(get(b"/0", b"a"))
+    clients = []
+    for i, cookie in enumerate([b"", b"a", b"", b"", b"a"], 1):
+        play.wait(1)
+        clients.append(play.client(get(b"/%d" % i, cookie)))
+    assert (play.cell(FIRST)["queued"], play.cell(BACKEND)["queued"]) == (2, 3)
+    assert asked_for(busy.back) == "/0"
+    busy.back.send(OK)
+    for i, client in enumerate(clients, 1):
+        assert asked_for(client.back) == f"/{i}"
+        client.back.send(OK)
+
+
+def test_who_waits_for_any_endpoint_gets_none_that_is_not_for_all(stage):
+    play = stage(sticky("a"))
+    busy, anybody = play.client(get(b"/1", b"a")), play.client(get(b"/2"))
+    play.wait(1)
+    bound = play.client(get(b"/3", b"a"))
+    play.arena.set_standing(FIRST, standing=DRAINING)
+    busy.back.send(OK)
+    assert ended(play)[-1] == (503, "SC")
+    assert anybody.take().startswith(b"HTTP/1.1 503 ")
+    bound.back.send(OK)
+
+
 # ---- places that must come back ---------------------------------------------------------------------------------------
 
 
