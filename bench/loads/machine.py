@@ -1,8 +1,10 @@
 """The machine while something is measured: cores, priorities, congestion control, and what processes used."""
 
 import contextlib
+import fcntl
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +66,17 @@ class CpuGroup:
                 self.folder.rmdir()
                 return
             time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Two comparisons at once would measure each other. Raises BlockingIOError."""
+    with (Path(tempfile.gettempdir()) / "edged-bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as why:
+            raise BlockingIOError(f"another comparison is running ({lock.name})") from why
+        yield
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from . import machine
 from .machine import Cores
-from .proxies import Running, free_ports
+from .proxies import Running
 
 TOOLS = Path("build/bench")
 CAP_PERCENT = 40
@@ -80,12 +80,12 @@ class Bench:
 
     def __init__(self, cores: Cores) -> None:
         self.cores = cores
-        self.http_port, self.tcp_port = free_ports(2)
-        words = ["--http", f"0.0.0.0:{self.http_port}", "--tcp", f"0.0.0.0:{self.tcp_port}"]
-        self.backend = self.spawn("backend", words)
+        self.backend = self.spawn("backend", ["--http", "0.0.0.0:0", "--tcp", "0.0.0.0:0"])
         assert self.backend.stdout
-        if self.backend.stdout.readline() != "ready\n":
+        ports = self.backend.stdout.readline().split()
+        if len(ports) != 2:
             raise OSError("the backend did not start")
+        self.http_port, self.tcp_port = map(int, ports)
         self.can_brake = False
         with self.braked():
             pass

@@ -55,6 +55,7 @@ def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenari
     cores = Cores.choose()
     machine.allow_descriptors()
     with (
+        machine.alone(),
         tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
         machine.congestion_control("cubic") as congestion,
         favoured() as group,

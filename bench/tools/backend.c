@@ -4,7 +4,7 @@
  *
  * HTTP: a path that ends in /1m is answered with 1 MiB, any other with 128 bytes. TCP: each message of ASK_BYTES begins with
  * the length of its answer. An address of 0.0.0.0 accepts on all of 127.0.0.0/8 but on the loopback device only.
- * Prints "ready" once it listens; ends with its standard input. */
+ * Port 0 takes a free one. Prints the ports, in that order, once it listens; ends with its standard input. */
 #include "common.h"
 
 #include <sys/uio.h>
@@ -127,9 +127,10 @@ static void accept_all(const struct listener* l)
     }
 }
 
-static void listener_open(struct listener* l, enum kind kind, const char* text)
+static unsigned listener_open(struct listener* l, enum kind kind, const char* text)
 {
     struct sockaddr_in at = address_of(text);
+    socklen_t size = sizeof at;
     l->kind = kind;
     l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     set_option(l->fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -137,6 +138,8 @@ static void listener_open(struct listener* l, enum kind kind, const char* text)
         die("cannot bind to the loopback device: %s", strerror(errno));
     if (bind(l->fd, (struct sockaddr*)&at, sizeof at) < 0 || listen(l->fd, 4096) < 0) die("%s: %s", text, strerror(errno));
     watch(l->fd, EPOLLIN, l);
+    getsockname(l->fd, (struct sockaddr*)&at, &size);
+    return ntohs(at.sin_port);
 }
 
 int main(int argc, char** argv)
@@ -150,11 +153,11 @@ int main(int argc, char** argv)
     memset(body, 'x', sizeof body);
     snprintf(head_small, sizeof head_small, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", SMALL);
     snprintf(head_big, sizeof head_big, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %u\r\n\r\n", BIG);
-    for (int i = 1; i + 1 < argc && n < LISTENERS; i += 2)
-        listener_open(&listeners[n++], strcmp(argv[i], "--http") == 0 ? LISTEN_HTTP : LISTEN_TCP, argv[i + 1]);
+    for (int i = 1; i + 1 < argc && n < LISTENERS; i += 2, n++)
+        printf("%u ", listener_open(&listeners[n], strcmp(argv[i], "--http") == 0 ? LISTEN_HTTP : LISTEN_TCP, argv[i + 1]));
     if (n == 0) die("usage: backend --http ADDRESS:PORT ... --tcp ADDRESS:PORT ...");
     watch(0, EPOLLIN, &input);
-    puts("ready");
+    putchar('\n');
     fflush(stdout);
     for (;;) {
         struct epoll_event events[EVENTS];

@@ -31,15 +31,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def backend(tools: Path) -> Iterator[tuple[int, int]]:
-    ports = []
-    for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            ports.append(free.getsockname()[1])
-    words = [tools / "backend", "--http", f"127.0.0.1:{ports[0]}", "--tcp", f"127.0.0.1:{ports[1]}"]
+    words = [tools / "backend", "--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        yield ports[0], ports[1]
+        http, tcp = process.stdout.readline().split()
+        yield int(http), int(tcp)
         process.communicate(timeout=10)
         assert process.returncode == 0
 
