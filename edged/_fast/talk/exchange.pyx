@@ -322,7 +322,7 @@ cdef uint32_t refuse_answer_begun(Shared* s, Exchange* x) noexcept nogil:
     """The body was broken from its start: as nothing of the answer has gone out, the client can still be told."""
     buffer_take(&x.front.tx, buffer_n(&x.front.tx))
     x.flags &= ~<uint32_t>X_ANSWER_BEGUN
-    x.cookie_out = c"-"
+    x.cookie_out = c"N" if x.recipe.cookie_name.n else c"-"
     return end_refuse(s, x, 502, b"the framing of the endpoint's answer is broken", c"P", c"H")
 
 

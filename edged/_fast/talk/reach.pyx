@@ -48,6 +48,7 @@ cdef uint32_t reach(Shared* s, Exchange* x, const Endpoint* avoid) noexcept nogi
         if x.recipe.cookie_name.n and avoid == NULL:
             asked.cookie = edit_cookie(s.head, table_text(x.table, x.recipe.cookie_name))
             x.cookie_in = c"I" if asked.cookie.n else c"N"
+            x.cookie_out = c"N"
     choice = balance_choose(&s.bench, x.table, x.backend, &asked)
     if choice.by_cookie:
         x.flags |= X_BY_COOKIE
