@@ -7,34 +7,35 @@ from typing import Any
 
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from edged._fast.base.atomic cimport load64, store64, take_pointer
 from edged._fast.base.linux cimport (
-    EFD_CLOEXEC, EFD_NONBLOCK, EINTR, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC, EPOLL_CTL_ADD, close,
-    edged_errno, edged_mono_us, edged_wall_us, edged_watch, epoll_create1, epoll_event, epoll_wait, eventfd, read, write,
+    EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, close, edged_errno, edged_mono_us, edged_wall_us, edged_watch,
+    epoll_create1, epoll_event, epoll_wait, eventfd, read, write,
 )
-from edged._fast.base.view cimport likely, unlikely, view
+from edged._fast.base.view cimport unlikely
 from edged._fast.memory.buffer cimport blocks_close, blocks_open, stock_close, stock_open
 from edged._fast.parse.head cimport FIELDS_MOST, Head
 from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, bench_refresh
 from edged._fast.route.reply cimport reply_install
 from edged._fast.route.table cimport MappedTable
 from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
-from edged._fast.run.channel cimport channel_close, channels_bury, channels_watch
+from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
-from edged._fast.run.gate cimport gate_accept, gate_resume, gate_watch
+from edged._fast.run.events cimport event, events_left
+from edged._fast.run.gate cimport gate_resume, gate_watch
 from edged._fast.run.pool cimport pool_discard, pool_purge
 from edged._fast.run.relay cimport relay_close
-from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_server, serve_waiting
+from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_waiting
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
 from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.h1 cimport FRONT_IDLE, Front
 from edged._fast.talk.wants cimport (
-    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, Deadline, MODE_HTTP, MODE_TCP, Network, PORT_BROKEN,
-    PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE,
+    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, Deadline, MODE_HTTP, MODE_TCP, Network, PORT_GONE,
+    REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE,
 )
 
 cdef enum:
@@ -281,12 +282,12 @@ cdef class Engine:
             core.s.wall_us = edged_wall_us()
             core.s.tally.turns += 1
             if core.again_first != NULL:
-                go_on_with_the_rest(core, self.ring)
+                events_left(core, self.ring)
             for i in range(n):
                 if unlikely(events[i].data.ptr == NULL):
                     self.obey()
                 else:
-                    happen(core, self.ring, events[i].data.ptr, events[i].events)
+                    event(core, self.ring, events[i].data.ptr, events[i].events)
             while True:
                 due = wheel_due(&core.wheel, core.s.now_ms)
                 if due == NULL:
@@ -464,56 +465,3 @@ cdef void free_list(Retired* retired) noexcept nogil:
         after = retired.next
         free(retired)
         retired = after
-
-
-# --- events ----------------------------------------------------------------------------------------------------------
-
-cdef void happen(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil:
-    cdef Channel* c = <Channel*>who
-    cdef bint failed
-    if <uintptr_t>who & 1:
-        gate_accept(core, ring, <Listener*>(<char*>who - 1))
-        return
-    if unlikely(c.port.flags & PORT_GONE):
-        return
-    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-        c.port.flags |= PORT_READABLE
-    if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
-        c.port.flags |= PORT_HUNG_UP
-    if events & EPOLLOUT:
-        c.port.flags |= PORT_WRITABLE
-    if c.kind == CHANNEL_CLIENT:
-        if unlikely(events & EPOLLERR):
-            c.port.flags |= PORT_BROKEN          # it will never read what we write
-        serve_client(core, ring, <Front*>c.owner)
-    elif c.owner != NULL:
-        failed = c.port.flags & PORT_CONNECTING and events & (EPOLLERR | EPOLLHUP)
-        serve_server(core, ring, c, failed)
-    elif c.port.flags & (PORT_READABLE | PORT_HUNG_UP):
-        forget_idle(core, c)
-
-
-cdef void forget_idle(Core* core, Channel* c) noexcept nogil:
-    """The endpoint closed an idle channel, or said something that nobody asked for."""
-    if c.kept_by != NULL:
-        c.kept_by.own = NULL
-        channel_close(core, c)
-    else:
-        pool_discard(core, c)
-
-
-cdef void go_on_with_the_rest(Core* core, Ring ring) noexcept nogil:
-    """What the last turn left unfinished so that others got their share."""
-    cdef Channel* c = core.again_first
-    cdef Channel* after
-    core.again_first = NULL
-    core.again_last = NULL
-    while c != NULL:
-        after = c.again
-        c.in_again = False
-        if not c.port.flags & PORT_GONE:
-            if c.kind == CHANNEL_CLIENT:
-                serve_client(core, ring, <Front*>c.owner)
-            elif c.owner != NULL:
-                serve_server(core, ring, c, False)
-        c = after

@@ -1,0 +1,8 @@
+# What epoll tells, and work left over from the turn before.
+
+from libc.stdint cimport uint32_t
+from edged._fast.memory.ring cimport Ring
+from edged._fast.run.core cimport Core
+
+cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil     # `who`: a Channel*, or a Listener* tagged in its low bit
+cdef void events_left(Core* core, Ring ring) noexcept nogil                           # go on with what was cut short so that others got their share

@@ -1,0 +1,1 @@
+"""What epoll tells: nothing of it is reached from Python."""
