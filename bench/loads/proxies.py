@@ -135,6 +135,9 @@ http {{
             proxy_pass http://$pool;
             proxy_http_version 1.1;
             proxy_max_temp_file_size 0;
+            proxy_buffer_size 16k;
+            proxy_buffers 8 128k;
+            proxy_busy_buffers_size 256k;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -147,7 +150,7 @@ http {{
 }}
 stream {{
     upstream tcp {{ server {site.tcp_address}; }}
-    server {{ listen 127.0.0.1:{ports.tcp} backlog=4096; proxy_pass tcp; tcp_nodelay on; }}
+    server {{ listen 127.0.0.1:{ports.tcp} backlog=4096; proxy_pass tcp; tcp_nodelay on; proxy_buffer_size 128k; }}
 }}
 """)
     return [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
