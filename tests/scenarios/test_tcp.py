@@ -6,6 +6,7 @@ import pytest
 
 from tests.scenarios.harness.backend import Gate
 from tests.scenarios.harness.content import MIB, content, sha256
+from tests.scenarios.harness.peers import Program, free_port, tool
 from tests.scenarios.harness.until import until
 
 
@@ -58,6 +59,22 @@ def test_a_client_that_has_said_all_still_hears(pipe):
         client.send(content(MIB))
         client.half_close()
         assert client.rest() == b"got " + sha256(content(MIB)).encode()
+
+
+def test_socat_at_the_other_end(pipe, tmp_path):
+    """It answers when its program has read to the end: both directions have to end each on its own."""
+    port = free_port()
+    words = [tool("socat"), "-t20", f"TCP-LISTEN:{port},fork,reuseaddr,bind=127.0.0.1", "EXEC:sha256sum"]
+    socat = Program(words, tmp_path, [("127.0.0.1", port)])
+    try:
+        edged = pipe(to=[f"127.0.0.1:{port}"], timeouts={"server-fin": "20s"})
+        for size in (0, 1, 5 * MIB):
+            with edged.connect("tcp") as client:
+                client.send(content(size))
+                client.half_close()
+                assert client.rest().decode().split()[0] == sha256(content(size))
+    finally:
+        socat.stop()
 
 
 def test_an_endpoint_that_has_said_all_still_hears(pipe):

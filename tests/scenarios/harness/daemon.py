@@ -20,7 +20,7 @@ __all__ = ["Daemon", "Routes"]
 
 Routes = Sequence[Mapping[str, Any]] | str       # short form; or the text of a route file
 
-START_S = 30.0
+START_S = 60.0
 
 
 class Daemon:
