@@ -13,7 +13,6 @@ from tests.scenarios.harness.daemon import Daemon, Routes
 from tests.scenarios.harness.site import Site
 from tests.scenarios.harness.until import until
 
-
 SPARE_PIPE_ENDS = 2 * 64 + 4                     # what a worker keeps for the next bodies, and what its main thread has
 
 
@@ -25,7 +24,8 @@ class Daemons:
         self._running: list[Daemon] = []
 
     def __call__(
-        self, settings: Mapping[str, Any] | None = None, routes: Routes = (), variables: Mapping[str, str] | None = None, *, allow: str = "$^"
+        self, settings: Mapping[str, Any] | None = None, routes: Routes = (), variables: Mapping[str, str] | None = None, *,
+        allow: str = "$^",
     ) -> Daemon:
         """`allow`: tracebacks that stderr may show; otherwise there must be none."""
         started = Daemon(self._directory / f"daemon-{len(self._running)}", settings, routes, variables)

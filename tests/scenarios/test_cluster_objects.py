@@ -49,7 +49,9 @@ ports: [{{name: web, port: {port}, protocol: TCP}}]
 """
 
 
-def route(name: str, host: str, service: str, *, path: str = "", version: str = "route.openshift.io/v1", created: str = "2024-01-01T00:00:00Z") -> str:
+def route(
+    name: str, host: str, service: str, *, path: str = "", version: str = "route.openshift.io/v1", created: str = "2024-01-01T00:00:00Z"
+) -> str:
     return ROUTE.format(name=name, host=host, service=service, path=path, version=version, created=created)
 
 
@@ -113,9 +115,8 @@ def test_objects_and_the_short_form_share_a_file(daemon, backend):
 
 def test_the_filter_of_addresses_is_a_setting(daemon, backend):
     """Sources of a cluster never lead to loopback; files may, unless told otherwise."""
-    objects = several(
-        route("cart", "www.shop.test", "cart"), SERVICE.format(name="cart"), SLICE.format(name="cart", port=backend().address.rpartition(":")[2])
-    )
+    port = backend().address.rpartition(":")[2]
+    objects = several(route("cart", "www.shop.test", "cart"), SERVICE.format(name="cart"), SLICE.format(name="cart", port=port))
     edged = daemon({"sources": {"files": {"paths": ["routes.d"], "filter_addresses": True}}}, objects)
     assert get(edged.address(), host="www.shop.test").status == 503
 

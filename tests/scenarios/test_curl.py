@@ -74,7 +74,7 @@ def test_downloads(site, size, coding):
 def test_one_connection_carries_many_requests(fetch, site):
     shop = site()
     urls = [shop.daemon.url(f"/{n}") for n in range(20)]
-    told = curl("-H", f"Host: {shop.host}", "-w", "%{num_connects} %{local_port}\n", "-o", "/dev/null", *" -o /dev/null".split() * 19, *urls)
+    told = curl("-H", f"Host: {shop.host}", "-w", "%{num_connects} %{local_port}\n", "-o", "/dev/null", *["-o", "/dev/null"] * 19, *urls)
     connects = [line.split()[0] for line in told.decode().splitlines()]
     assert connects == ["1"] + ["0"] * 19
 
@@ -89,7 +89,8 @@ def test_curl_waits_for_100_continue(site):
     shop = site(says_continue)
     body = content(2 * MIB)
     # Without the 100, curl would wait for the time given before it sends the body.
-    told = curl("-H", f"Host: {shop.host}", "-H", "Expect: 100-continue", "--expect100-timeout", "50", "--data-binary", "@-", shop.daemon.url(), stdin=body)
+    expects = ["-H", f"Host: {shop.host}", "-H", "Expect: 100-continue", "--expect100-timeout", "50"]
+    told = curl(*expects, "--data-binary", "@-", shop.daemon.url(), stdin=body)
     assert told.decode() == sha256(body)
 
 

@@ -140,10 +140,8 @@ def test_it_starts_again_where_it_ended(daemon, backend):
 
 def run(settings: str, tmp_path, *words: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "edged.toml").write_text(settings)
-    return subprocess.run(
-        command("run", "--config", *(words or [str(tmp_path / "edged.toml")])), cwd=tmp_path, env=environment(), capture_output=True, text=True,
-        timeout=30, check=False,
-    )
+    whole = command("run", "--config", *(words or [str(tmp_path / "edged.toml")]))
+    return subprocess.run(whole, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

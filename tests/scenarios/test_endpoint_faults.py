@@ -75,12 +75,12 @@ def test_garbage_is_told_as_502(site, what):
 @pytest.mark.parametrize("end", ["reset", "close"])
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 def test_a_body_that_breaks_off_is_never_completed(site, end, coding):
-    heads = {"length": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n"}
+    framing = {"length": b"Content-Length: 1000\r\n\r\n", "chunked": b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n"}
     gate = Gate()
 
     def breaks_off(peer):
         peer.request()
-        peer.send(heads[coding] + b"x" * 500)
+        peer.send(b"HTTP/1.1 200 OK\r\n" + framing[coding] + b"x" * 500)
         gate.pass_()
         peer.reset() if end == "reset" else peer.close()
 
@@ -221,7 +221,7 @@ def test_another_endpoint_is_taken_at_once(site, refusing, backend):
 
 
 def test_where_all_refuse_the_client_knows_soon(site, refusing):
-    shop = site(to=[refusing.address, refusing.address.replace("127.0.0.1", "127.0.0.2"), refusing.address.replace("127.0.0.1", "127.0.0.3")])
+    shop = site(to=[refusing.address.replace("127.0.0.1", host) for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3")])
     answer, line = ask_and_read_log(shop)
     assert answer.status == 503
     assert (line.code, line.retries) == ("SC--", "+3")

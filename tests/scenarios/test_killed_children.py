@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,9 +11,17 @@ import pytest
 
 from tests.scenarios.harness.client import Client, get
 from tests.scenarios.harness.processes import alive, descendants
+from tests.scenarios.harness.settings import environment
 from tests.scenarios.harness.until import until
 
 BACK_S = 1.0
+
+
+def patience_s() -> float:
+    """A second; on a machine that is busy with other things, twice what it takes to start any such process."""
+    began_s = time.monotonic()
+    subprocess.run([sys.executable, "-P", "-c", "import edged.control.process"], env=environment(), check=True)
+    return max(BACK_S, 2 * (time.monotonic() - began_s))
 
 
 class Visitors:
@@ -69,13 +79,14 @@ def kill(edged, pid: int, find) -> float:
 
 def test_a_worker(edged):
     visitors = Visitors(edged)
+    back_most_s = patience_s()
     victim = edged.worker_pid(1)
     back_s = kill(edged, victim, lambda: edged.worker_pid(1))
     edged.until_said(rf"worker 1 \(process {victim}\) was ended by SIGKILL; it is started again")
     until(lambda: edged.arena.read_tally(1)["connections"] >= 0 and edged.arena.read_tally(1)["table_version"] > 0)
     visitors.go_on(500)
     visitors.leave()
-    assert back_s < BACK_S
+    assert back_s < back_most_s
     assert not visitors.refused                  # its doors stayed open
     # Only what was in the victim's hands was cut, one exchange of each visitor at most.
     assert len(visitors.failed) <= 2, visitors.failed
@@ -109,12 +120,13 @@ def test_the_gauges_of_a_killed_worker_are_put_right(edged):
 
 def test_control(edged):
     visitors = Visitors(edged)
+    back_most_s = patience_s()
     victim = edged.control_pid()
     back_s = kill(edged, victim, edged.control_pid)
     edged.until_said(rf"control \(process {victim}\) was ended by SIGKILL; it is started again")
     visitors.go_on(500)
     visitors.leave()
-    assert back_s < BACK_S
+    assert back_s < back_most_s
     assert not visitors.refused
     assert not visitors.failed                   # nobody noticed
 

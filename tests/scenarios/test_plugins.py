@@ -1,6 +1,7 @@
 """Plugins of others, installed into a folder of their own, in a running daemon: what they give is served, and what they do
 wrong concerns nobody else."""
 
+import functools
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ DELAY_MOST_S = 1.0                               # of a request while control is
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
     """plugins(*names): what a daemon needs on its path to find them."""
+    @functools.cache
     def path(*names: str) -> dict[str, str]:
         folder = installed(tmp_path_factory.mktemp("plugins"), *names)
         return {"PYTHONPATH": f"{environment()['PYTHONPATH']}{os.pathsep}{folder}"}
@@ -37,7 +39,8 @@ def troubled(daemon, backend, plugins, tmp_path):
     """A daemon with three bad plugins beside its files, and the file that lets one of them block."""
     when = tmp_path / "block-now"
     edged = daemon(
-        {"sources": {"blocks": {"when": str(when), "for_s": 5.0}}, "worker": {"count": 2}}, [{"host": "steady.test", "to": [backend().address]}],
+        {"sources": {"blocks": {"when": str(when), "for_s": 5.0}}, "worker": {"count": 2}},
+        [{"host": "steady.test", "to": [backend().address]}],
         plugins("raises", "blocks", "floods"), allow="raises by design",
     )
     return edged, when

@@ -124,7 +124,13 @@ def test_a_header_that_comes_byte_by_byte_is_understood(trusting):
         assert dict(json.loads(client.answer().body)["fields"])["x-forwarded-for"] == "192.0.2.1"
 
 
-@pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 99999 1\r\n", V2 + b"\x11\x11\0\x0c"])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 99999 1\r\n",
+        V2 + b"\x11\x11\0\x0c",
+    ],
+)
 def test_whoever_must_send_a_header_and_does_not_is_cut_off(trusting, nonsense):
     with trusting.connect("required") as client:
         client.send(nonsense)

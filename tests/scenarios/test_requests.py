@@ -16,7 +16,7 @@ def test_a_request_reaches_its_endpoint_and_the_answer_its_client(site):
 
 def test_the_endpoint_is_told_where_the_request_came_from(site):
     shop = site()
-    host, port = shop.daemon.address()
+    _, port = shop.daemon.address()
     fields = dict(json.loads(shop.ask().body)["fields"])
     assert fields["x-forwarded-for"] == "127.0.0.1"
     assert fields["x-forwarded-port"] == str(port)

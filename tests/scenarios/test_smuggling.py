@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.scenarios.harness.backend import answer_bytes
+
 BODY = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 ATTEMPTS = {
@@ -108,7 +110,7 @@ def test_ambiguous_answers_never_reach_a_second_client(site):
     """An endpoint that answers with both length and coding is refused, and its connection not used again."""
     def ambiguous(peer):
         peer.request()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcdHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" + answer_bytes(b"poison"))
         peer.until_gone()
 
     shop = site(ambiguous)

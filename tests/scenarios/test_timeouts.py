@@ -1,5 +1,6 @@
 """Every timeout: who is timed, what is answered, and the code in the log."""
 
+import contextlib
 import socket
 
 import pytest
@@ -150,11 +151,10 @@ def test_server_a_body_that_is_not_taken(impatient, never):
     edged = impatient(takes_nothing, server="300ms")
     with edged.connect() as client:
         client.send(b"PUT / HTTP/1.1\r\nHost: any.test\r\nContent-Length: 50000000\r\n\r\n")
-        client.sock.settimeout(None)
         client.sock.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            while True:
-                client.sock.send(b"x" * 100_000)
+        with contextlib.suppress(BlockingIOError):
+            while client.sock.send(b"x" * 100_000):
+                pass
         client.sock.settimeout(20)
         assert client.answer().status == 504
         assert line_of(edged, client).code == "sH--"

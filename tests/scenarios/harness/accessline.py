@@ -14,7 +14,8 @@ _CONNECTIONS = (
 HTTP = re.compile(
     _CLIENT + _ENDPOINT
     + r"(?P<request_ms>-?\d+)/(?P<wait_ms>-?\d+)/(?P<connect_ms>-?\d+)/(?P<response_ms>-?\d+)/(?P<active_ms>\+?\d+) "
-    r"(?P<status>-?\d+) (?P<bytes>\+?\d+) (?P<request_cookie>\S+) (?P<response_cookie>\S+) (?P<code>[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-][NIUPRD-]) "
+    r"(?P<status>-?\d+) (?P<bytes>\+?\d+) (?P<request_cookie>\S+) (?P<response_cookie>\S+) "
+    r"(?P<code>[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-][NIUPRD-]) "
     + _CONNECTIONS + r'(?: \{[^}]*\}){0,2} "(?P<request>[^"]*)"'
 )
 TCP = re.compile(
