@@ -6,7 +6,7 @@
 #
 # ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
 
-PYTHON ?= $(shell .ci/machine python)
+PYTHON ?=
 SECONDS ?= 600
 ARGS ?=
 
@@ -68,9 +68,10 @@ $(STAMPS)/machine-%: .ci/machine
 	@.ci/machine $*
 	@mkdir -p $(@D) && touch $@
 
+# The Python is looked for by the shell, once it may just have been installed: make expands a whole recipe before its first line runs.
 .venv/bin/python:
 	@.ci/machine build
-	$(PYTHON) -m venv .venv
+	python=$(or $(PYTHON),$$(.ci/machine python)) && "$$python" -m venv .venv
 
 $(STAMPS)/run: .venv/bin/python pyproject.toml
 	@mkdir -p $(@D)
