@@ -30,8 +30,8 @@ from edged._fast.talk.h1 cimport (
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
-    DEADLINE_FRONT, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_WRITABLE, Port, REUSE_NEVER,
-    WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+    DEADLINE_FRONT, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
+    PORT_WRITABLE, Port, REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
 )
 
 cdef extern from * nogil:
@@ -176,14 +176,23 @@ cdef bint move(Core* core, Exchange* x) noexcept nogil:
     cdef bint moved = False
     cdef Channel* front = <Channel*>x.front
     cdef Channel* back = <Channel*>x.back
-    if back != NULL:
+    if back != NULL and has_to_push(&back.port):
         moved = channel_push(core, back)
-    moved |= channel_push(core, front)
-    if back != NULL and back.port.flags & PORT_READ and not goes_by_pipe(core, back, front):
+    if has_to_push(&front.port):
+        moved |= channel_push(core, front)
+    if back != NULL and has_to_pull(&back.port) and not goes_by_pipe(core, back, front):
         moved |= channel_pull(core, back)
-    if front.port.flags & PORT_READ and not (back != NULL and goes_by_pipe(core, front, back)):
+    if has_to_pull(&front.port) and not (back != NULL and goes_by_pipe(core, front, back)):
         moved |= channel_pull(core, front)
     return moved
+
+
+cdef inline bint has_to_push(const Port* port) noexcept nogil:
+    return buffer_n(&port.tx) or port.raw_left or port.flags & (PORT_SHUT_ASKED | PORT_SHUT) == PORT_SHUT_ASKED
+
+
+cdef inline bint has_to_pull(const Port* port) noexcept nogil:
+    return port.flags & (PORT_READ | PORT_READABLE) == PORT_READ | PORT_READABLE
 
 
 cdef bint goes_by_pipe(Core* core, Channel* source, Channel* to) noexcept nogil:
@@ -195,7 +204,7 @@ cdef bint goes_by_pipe(Core* core, Channel* source, Channel* to) noexcept nogil:
     return buffer_n(&to.port.tx) == 0 and buffer_n(&source.port.rx) == 0 and relay_fits(core, source, to)
 
 
-cdef void tidy(Core* core, Port* port) noexcept nogil:
+cdef inline void tidy(Core* core, Port* port) noexcept nogil:
     """Who has nothing in hand holds no block."""
     if port.rx.at != NULL and buffer_n(&port.rx) == 0:
         buffer_drop(&port.rx, &core.s.blocks)
@@ -235,9 +244,11 @@ cdef void end(Core* core, Ring ring, Exchange* x) noexcept nogil:
     """Account for it and tell its front."""
     cdef Front* f = <Front*>x.owner
     wheel_drop(&core.wheel, &x.deadline)
-    waitlist_remove(core, x)
+    if x.flags & X_QUEUED:
+        waitlist_remove(core, x)
     account(core, ring, x)
-    relay_drop_pipe(core, <Channel*>x.front)
+    if (<Channel*>x.front).pipe_in >= 0:
+        relay_drop_pipe(core, <Channel*>x.front)
     f.wants = <uint32_t>front_ended(&core.s, f)
     f.exchange = NULL
     exchange_close(&core.s, x)
@@ -313,7 +324,7 @@ cdef void serve_ended(Core* core, Ring ring, Front* f) noexcept nogil:
 cdef Course go_on(Core* core, Ring ring, Front* f, FrontWant want) noexcept nogil:
     """Do what the front wants."""
     if want == FRONT_BEGUN:
-        wheel_drop(&core.wheel, &f.deadline)
+        f.deadline.due_ms = 0                    # the wheel forgets it when it comes by, unless it is planned again before
         if not settle(core, ring, f.exchange, f.wants):
             return COURSE_AWAY
         want = <FrontWant>f.wants

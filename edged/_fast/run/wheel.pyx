@@ -50,13 +50,9 @@ cdef void wheel_drop(Wheel* wheel, Deadline* d) noexcept nogil:
     d.next = NULL
 
 
-cdef void wheel_plan(Wheel* wheel, Deadline* d) noexcept nogil:
-    if d.due_ms == 0:
-        wheel_drop(wheel, d)
-    elif d.next == NULL:
-        link(wheel, d)
-    elif d.planned_ms > d.due_ms + (2 << TICK_BITS):
-        wheel_drop(wheel, d)
+cdef void wheel_link(Wheel* wheel, Deadline* d) noexcept nogil:
+    wheel_drop(wheel, d)
+    if d.due_ms != 0:
         link(wheel, d)
 
 
