@@ -96,7 +96,7 @@ class _Reader:
             timeouts=self._table(TimeoutTable, "timeouts"),
             log=self._log(self._table(LogTable, "log")),
             run=self._run(self._table(RunTable, "run")),
-            defaults=self._table(DefaultTable, "defaults"),
+            defaults=self._defaults(self._table(DefaultTable, "defaults")),
             router=router,
             error_files=self._error_files(self._table(ErrorFileTable, "defaults.error_files")),
         )
@@ -224,11 +224,14 @@ class _Reader:
     def _log(self, log: LogTable) -> LogTable:
         written = self._mapping("log")
         from_environment = "target" not in written and self._environment.get("ROUTER_SYSLOG_ADDRESS")
-        if from_environment and "level" not in written and not self._environment.get("ROUTER_LOG_LEVEL"):
-            log = replace(log, level="warning")
-        if self._environment.get("ROUTER_SYSLOG_FORMAT"):
-            self._environment.note("ROUTER_SYSLOG_FORMAT: formats of one's own are not supported; [log] format is used")
+        if from_environment and "level" not in written and log.level != self._environment.get("ROUTER_LOG_LEVEL"):
+            log = replace(log, level="warning")  # none was given, or none that there is
         return log
+
+    def _defaults(self, defaults: DefaultTable) -> DefaultTable:
+        if defaults.unique_id_header and not defaults.unique_id_format:
+            self._environment.note("defaults.unique_id_header: without unique_id_format there is no id that it could tell")
+        return defaults
 
     def _run(self, run: RunTable) -> RunTable:
         if run.group and not run.user:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from edged.settings import headers, units
+from edged.settings import headers, logformat, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
 
 KIB, MIB = 1024, 1024 * 1024
@@ -46,6 +46,24 @@ def _any_number(text: str) -> int:
 def _syslog(text: str) -> str:
     """ROUTER_SYSLOG_ADDRESS: a socket's path, or host[:port]."""
     return f"syslog:{text}"
+
+
+def _captures(name: str) -> tuple[Env, ...]:
+    return (Env(name, units.items, fatal=True),)
+
+
+def _format(text: str) -> str:
+    if text in ("http", "json"):
+        return text
+    if "%" not in text:
+        raise ValueError(f'"{text}" is none of http, json, and no text with variables such as %ci')
+    return logformat.check(text)
+
+
+def _token(text: str) -> str:
+    if not headers.HEADER_NAME.fullmatch(text):
+        raise ValueError(f'"{text}" is no name of a header')
+    return text
 
 
 def _name(text: str) -> str:
@@ -174,7 +192,24 @@ class LogTable:
         Text("stderr, file:/path, syslog:host:port, syslog:/dev/log, off", _target), "stderr",
         "Where they go. Files are opened anew at SIGUSR1.", (Env("ROUTER_SYSLOG_ADDRESS", _syslog),),
     )
-    format: str = key(Choice("http", "json"), "http", "http: HAProxy's lines; json: one object a line.")
+    format: str = key(
+        Text('http, json, or text such as "%ci %ST %{+Q}r"', _format), "http",
+        "http: HAProxy's lines; json: one object a line; or a log-format text of HAProxy's for HTTP requests.",
+        (Env("ROUTER_SYSLOG_FORMAT", logformat.haproxy_word, fatal=True),),
+    )
+    capture_request_headers: tuple[str, ...] = key(
+        Texts('a list such as ["Host:64"]', logformat.capture), (),
+        "Fields of requests that lines show, and how many bytes of each.", _captures("ROUTER_CAPTURE_HTTP_REQUEST_HEADERS"),
+    )
+    capture_response_headers: tuple[str, ...] = key(
+        Texts('a list such as ["Location:128"]', logformat.capture), (),
+        "The same for answers of endpoints.", _captures("ROUTER_CAPTURE_HTTP_RESPONSE_HEADERS"),
+    )
+    capture_cookie: str = key(
+        Text('a text such as "SESSION=:32"', logformat.cookie), "",
+        "A cookie that lines show, as it was sent and as it was set. Without the =: the first whose name begins so.",
+        _text("ROUTER_CAPTURE_HTTP_COOKIE", fatal=True),
+    )
     level: str = key(
         Choice("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"), "info",
         "The least severe level that is sent. Access lines are info. If ROUTER_SYSLOG_ADDRESS chooses the target: warning.",
@@ -252,6 +287,20 @@ class DefaultTable:
         Texts('a list such as ["set X-Frame-Options: DENY", "delete Server"]', headers.shape("response")), (),
         "Actions on the headers of every answer of an endpoint, after those of its route. Likewise, with %[res.hdr(NAME)].",
         (Env("ROUTER_HTTP_RESPONSE_HEADERS", headers.of_variable, fatal=True),),
+    )
+    unique_id_format: str = key(
+        Text("a log-format text of HAProxy's", logformat.check), "",
+        'An id for every request, for logs (%ID) and unique_id_header. Such as "%{+X}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid"; at most 128 bytes.',
+        (Env("ROUTER_UNIQUE_ID_FORMAT", logformat.haproxy_word, fatal=True),),
+    )
+    unique_id_header: str = key(
+        Text("a name of a header", _token), "",
+        "The header that tells endpoints that id, in the place of what the client sent.", _text("ROUTER_UNIQUE_ID_HEADER_NAME", fatal=True),
+    )
+    h1_case_adjust: tuple[str, ...] = key(
+        Texts('a list such as ["Content-Length", "SOAPAction"]', _token), (),
+        "Names of headers that are spelled so in every answer, and in requests of routes that ask for it.",
+        (Env("ROUTER_H1_CASE_ADJUST", units.items, fatal=True),),
     )
     strip_client_certificate: bool = key(
         Flag(), True, "Take X-SSL, X-SSL-Client-DN and their like away from requests: clients must not make them up.",

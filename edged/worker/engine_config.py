@@ -1,11 +1,14 @@
 """What the engine is told at its start, made from the settings."""
 
 import logging
+import os
 import resource
 from dataclasses import asdict
+from socket import gethostname
 from typing import Any
 
 from edged.settings import Settings
+from edged.settings.logformat import HIDDEN_MOST, Capture, Piece, captured, pieces
 
 __all__ = ["access_log_wanted", "connections_most", "engine_config"]
 
@@ -30,11 +33,54 @@ def engine_config(settings: Settings) -> dict[str, Any]:
         "abort_on_close": defaults.abort_on_close,
         "ignore_probes": defaults.ignore_probes,
         "timeouts": asdict(settings.timeouts),
-        "log_format": settings.log.format if access_log_wanted(settings) else "off",
+        **_formats(settings),
+        "h1_case_adjust": defaults.h1_case_adjust,
         "log_ring_bytes": 1 << (settings.log.ring_bytes - 1).bit_length(),
         "dont_log_null": settings.log.dont_log_null,
         "error_files": dict(settings.error_files),
     }
+
+
+def _formats(settings: Settings) -> dict[str, Any]:
+    """How lines and ids are written, and what must be noted of heads for them."""
+    log, defaults, wanted = settings.log, settings.defaults, access_log_wanted(settings)
+    own = pieces(log.format) if wanted and log.format not in ("http", "json") else ()
+    ids = pieces(defaults.unique_id_format)
+    shown = [("request", one) for one in map(captured, log.capture_request_headers if wanted else ())]
+    shown += [("response", one) for one in map(captured, log.capture_response_headers if wanted else ())]
+    cookie = captured(log.capture_cookie) if wanted and log.capture_cookie else None
+    if cookie is not None:
+        shown += [("cookie", cookie), ("set-cookie", cookie)]
+    hidden = list(dict.fromkeys((piece.side, Capture(piece.text, HIDDEN_MOST)) for piece in (*own, *ids) if piece.word == "header"))
+    captures = [*shown, *hidden]
+    numbers = {capture: len(shown) + number for number, capture in enumerate(hidden)}
+    notes = None
+    if captures or ids or any(piece.word == "rt" for piece in own):
+        sides = [side for side, _ in shown]
+        notes = {
+            "captures": [(side, one.name, one.most) for side, one in captures], "n_request": sides.count("request"),
+            "n_response": sides.count("response"), "cookies": cookie is not None, "id_pieces": _compiled(ids, numbers),
+            "id_header": defaults.unique_id_header,
+        }
+    return {
+        "log_format": "off" if not wanted else "http" if own else log.format, "log_pieces": _compiled(own, numbers), "notes": notes,
+        "local_wanted": any(piece.word == "fi" for piece in (*own, *ids)),
+    }
+
+
+def _compiled(given: tuple[Piece, ...], numbers: dict[tuple[str, Capture], int]) -> list[tuple[str, str, str | int]]:
+    """Pieces as the engine takes them; what never changes becomes a literal."""
+    made: list[tuple[str, str, str | int]] = []
+    for piece in given:
+        if piece.word == "pid":
+            made.append(("literal", "", f"{os.getpid():04X}" if "X" in piece.flags else str(os.getpid())))
+        elif piece.word == "H":
+            made.append(("literal", "", f'"{gethostname()}"' if "Q" in piece.flags else gethostname()))
+        elif piece.word == "header":
+            made.append(("captured", piece.flags, numbers[piece.side, Capture(piece.text, HIDDEN_MOST)]))
+        else:
+            made.append((piece.word, piece.flags, piece.text))
+    return made
 
 
 def access_log_wanted(settings: Settings) -> bool:

@@ -5,129 +5,25 @@ HAProxy writes them (`#` and two hex digits), or in JSON as escapes, so that a l
 where they are. Every part has a bound of its own, and what they leave is the target's.
 """
 
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-cdef extern from *:
-    """
-    #include <time.h>
-
-    typedef struct { int64_t second; char local[32]; char utc[32]; } edged_second;
-
-    /* Seconds that were formatted lately. Lines of slow exchanges are dated back, so there are several; each is asked of the
-       C library anew, so that a change of the offset is seen at once. A table for each thread: nobody waits. */
-    static __thread edged_second edged_seconds[16];
-
-    static edged_second *edged_second_at(int64_t second) {
-        static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-        edged_second *s = &edged_seconds[second & 15];
-        time_t when = (time_t)second;
-        struct tm t;
-        if (s->second == second && s->local[0]) return s;
-        if (!localtime_r(&when, &t)) return s;
-        snprintf(s->local, sizeof s->local, "%02d/%.3s/%04d:%02d:%02d:%02d", t.tm_mday, months + 3 * (t.tm_mon % 12),
-                 (t.tm_year + 1900) % 10000, t.tm_hour, t.tm_min, t.tm_sec);
-        if (!gmtime_r(&when, &t)) return s;
-        snprintf(s->utc, sizeof s->utc, "%04d-%02d-%02dT%02d:%02d:%02d", (t.tm_year + 1900) % 10000, t.tm_mon + 1, t.tm_mday,
-                 t.tm_hour, t.tm_min, t.tm_sec);
-        s->second = second;
-        return s;
-    }
-    """
-    ctypedef struct Second "edged_second":
-        char local[32]           # 20 characters: 22/Nov/2026:04:12:25
-        char utc[32]             # 19 characters: 2026-11-22T04:12:25
-    Second* second_at "edged_second_at"(int64_t second) noexcept nogil
+from edged._fast.base.view cimport View, likely, unlikely, view
+from edged._fast.talk.ink cimport (
+    LOCAL_LENGTH, SPELL_IN_CAPTURE, SPELL_IN_JSON, SPELL_IN_NAME, SPELL_IN_TARGET, UTC_LENGTH, Second, put, put_char, put_hashed, put_hex,
+    put_letter, put_millis, put_number, put_signed, second_at, spelling,
+)
+from edged._fast.talk.notes cimport Plan, notes_capture
 
 cdef enum:
     NAME_ROOM = 128              # what a name may take of the line, escapes included
     LONG_NAME_ROOM = 400
     METHOD_ROOM = 64
+    CAPTURE_ROOM = 256           # one cookie
+    CAPTURES_ROOM = 512          # all captured fields of one side, or in JSON all captures
     TARGET_MOST = 1023
-    LOCAL_LENGTH = 20
-    UTC_LENGTH = 19
-
-cdef enum:                       # how a byte stands in a line, by format
-    SPELL_AS_IT_IS = 0
-    SPELL_IN_TARGET = 1          # "#XX" within quotes
-    SPELL_IN_NAME = 2            # "#XX" where blanks part the fields
-    SPELL_IN_JSON = 4
-
-cdef uint8_t spelling[256]
-
-cdef void learn_spelling() noexcept:
-    cdef int c
-    for c in range(256):
-        spelling[c] = SPELL_AS_IT_IS
-        if c < 32 or c > 126 or c == c'"' or c == c"#":
-            spelling[c] |= SPELL_IN_TARGET | SPELL_IN_NAME
-        if c == c" ":
-            spelling[c] |= SPELL_IN_NAME
-        if c < 32 or c > 126 or c == c'"' or c == c"\\":
-            spelling[c] |= SPELL_IN_JSON
-
-learn_spelling()
-
-# ---- words and numbers
-
-cdef inline char* put(char* to, const char* text, size_t n) noexcept nogil:
-    memcpy(to, text, n)
-    return to + n
-
-cdef inline char* put_char(char* to, char c) noexcept nogil:
-    to[0] = c
-    return to + 1
-
-cdef inline char* put_number(char* to, uint64_t value) noexcept nogil:
-    cdef char digits[20]
-    cdef int n = 20
-    if value < 10:
-        return put_char(to, c"0" + <char>value)
-    while value:
-        n -= 1
-        digits[n] = c"0" + <char>(value % 10)
-        value //= 10
-    return put(to, digits + n, 20 - n)
-
-cdef inline char* put_signed(char* to, int64_t value) noexcept nogil:
-    if value >= 0:
-        return put_number(to, value)
-    return put_number(put_char(to, c"-"), <uint64_t>-value)
-
-cdef inline char* put_millis(char* to, int64_t us) noexcept nogil:
-    cdef int ms = us % 1000000 // 1000
-    to[0] = c"0" + ms // 100
-    to[1] = c"0" + ms // 10 % 10
-    to[2] = c"0" + ms % 10
-    return to + 3
-
-cdef inline char* put_hex(char* to, uint8_t c) noexcept nogil:
-    cdef const char* digits = b"0123456789ABCDEF"
-    to[0] = digits[c >> 4]
-    to[1] = digits[c & 15]
-    return to + 2
-
-cdef char* put_hashed(char* to, View text, uint8_t spell, size_t room) noexcept nogil:
-    """`text` with "#XX" for what may not stand there, cut where `room` bytes are full."""
-    cdef char* end = to + room
-    cdef const uint8_t* at = <const uint8_t*>text.at
-    cdef size_t i
-    for i in range(text.n):
-        if not spelling[at[i]] & spell:
-            if to == end:
-                break
-            to[0] = at[i]
-            to += 1
-        else:
-            if end - to < 3:
-                break
-            to = put_hex(put_char(to, c"#"), at[i])
-    return to
 
 cdef inline char* put_name(char* to, View text, size_t room) noexcept nogil:
     return put_hashed(to, text, SPELL_IN_NAME, room)
-
-cdef inline char* put_letter(char* to, char letter) noexcept nogil:
-    return put_char(to, letter if letter else c"-")
 
 # ---- HAProxy's lines
 
@@ -172,6 +68,28 @@ cdef char* put_tcp(char* to, const LogLine* line) noexcept nogil:
     to = put_letter(put_letter(to, line.cause), line.state)
     return put_counts(put_char(to, c" "), line)
 
+cdef char* put_cookies(char* to, const LogLine* line) noexcept nogil:
+    cdef uint32_t first = line.plan.n_request + line.plan.n_response, i
+    cdef View pair
+    for i in range(2):
+        pair = notes_capture(line.notes, line.plan, first + i)
+        to = put_name(put_char(to, c" "), pair if pair.n else view(b"-", 1), CAPTURE_ROOM)
+    return put_char(to, c" ")
+
+cdef char* put_braces(char* to, const LogLine* line, uint32_t first, uint32_t n) noexcept nogil:
+    """Captured fields; together they take at most CAPTURES_ROOM."""
+    cdef char* end = to + CAPTURES_ROOM
+    cdef uint32_t i
+    if n == 0:
+        return to
+    to = put(to, b" {", 2)
+    for i in range(n):
+        if i and to < end:
+            to = put_char(to, c"|")
+        if to < end:
+            to = put_hashed(to, notes_capture(line.notes, line.plan, first + i), SPELL_IN_CAPTURE, end - to)
+    return put_char(to, c"}")
+
 cdef char* put_http(char* to, const LogLine* line, char* end) noexcept nogil:
     cdef View target = line.target
     target.n = min(target.n, <size_t>TARGET_MOST)
@@ -182,10 +100,18 @@ cdef char* put_http(char* to, const LogLine* line, char* end) noexcept nogil:
     to = put_char(put_signed(to, line.response_ms), c"/")
     to = put_char(put_signed(to, line.ta_ms), c" ")
     to = put_char(put_signed(to, line.status), c" ")
-    to = put(put_number(to, line.bytes_out), b" - - ", 5)        # no cookie is captured
+    to = put_number(to, line.bytes_out)
+    if likely(line.plan == NULL or not line.plan.cookies):
+        to = put(to, b" - - ", 5)
+    else:
+        to = put_cookies(to, line)
     to = put_letter(put_letter(to, line.cause), line.state)
     to = put_letter(put_letter(to, line.cookie_in), line.cookie_out)
-    to = put(put_counts(put_char(to, c" "), line), b' "', 2)
+    to = put_counts(put_char(to, c" "), line)
+    if unlikely(line.plan != NULL):
+        to = put_braces(to, line, 0, line.plan.n_request)
+        to = put_braces(to, line, line.plan.n_request, line.plan.n_response)
+    to = put(to, b' "', 2)
     if line.method.n == 0:
         return put(to, b'<BADREQ>"', 9)
     to = put_char(put_hashed(to, line.method, SPELL_IN_TARGET, METHOD_ROOM), c" ")
@@ -291,6 +217,37 @@ cdef char* put_json_counts(char* to, const LogLine* line) noexcept nogil:
     to = put_number(put(put_key(to, b"queue", 5), b'{"endpoint":', 12), line.srv_queue)
     return put_char(put_json_number(to, b"backend", 7, line.backend_queue), c"}")
 
+cdef char* put_json_capture(char* to, const LogLine* line, uint32_t number, const char* end) noexcept nogil:
+    cdef View text = notes_capture(line.notes, line.plan, number)
+    return put_json_text(to, text, end - to if end > to else 0) if text.at != NULL else put(to, b"null", 4)
+
+cdef char* put_json_fields(char* to, const LogLine* line, uint32_t first, uint32_t n, const char* end) noexcept nogil:
+    """Captured fields by the names that were asked for, as far as there is room."""
+    cdef const Plan* plan = line.plan
+    cdef uint32_t i
+    to = put_char(to, c"{")
+    for i in range(first, first + n):
+        if end - to < <int64_t>plan.captures[i].name.n + 16:
+            break
+        if i > first:
+            to = put_char(to, c",")
+        to = put_char(put_json_text(to, plan.captures[i].name, plan.captures[i].name.n), c":")
+        to = put_json_capture(to, line, i, end)
+    return put_char(to, c"}")
+
+cdef char* put_json_captures(char* to, const LogLine* line) noexcept nogil:
+    cdef const Plan* plan = line.plan
+    cdef uint32_t cookies = plan.n_request + plan.n_response
+    cdef const char* end = to + CAPTURES_ROOM
+    if plan.n_request:
+        to = put_json_fields(put_key(to, b"request_headers", 15), line, 0, plan.n_request, end)
+    if plan.n_response:
+        to = put_json_fields(put_key(to, b"response_headers", 16), line, plan.n_request, plan.n_response, end)
+    if plan.cookies:
+        to = put_json_capture(put_key(to, b"cookie_sent", 11), line, cookies, end)
+        to = put_json_capture(put_key(to, b"cookie_set", 10), line, cookies + 1, end)
+    return to
+
 cdef char* put_json(char* to, const LogLine* line, char* end) noexcept nogil:
     cdef View target = line.target
     target.n = min(target.n, <size_t>TARGET_MOST)
@@ -311,6 +268,8 @@ cdef char* put_json(char* to, const LogLine* line, char* end) noexcept nogil:
             to = put_char(put_number(put(put_key(to, b"version", 7), b'"1.', 3), line.minor), c'"')
         else:
             to = put(put_key(to, b"version", 7), b"null", 4)
+        if unlikely(line.plan != NULL):
+            to = put_json_captures(to, line)
         to = put_json_pair(to, b"target", 6, target, end - to - 16)
     return put_char(to, c"}")
 

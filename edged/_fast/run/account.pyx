@@ -1,14 +1,16 @@
 """The books. See account.pxd."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from edged._fast.base.view cimport view
+from edged._fast.base.view cimport unlikely, view
 from edged._fast.memory.arena cimport Cell
 from edged._fast.route.edit cimport Peer
-from edged._fast.route.table cimport table_text
+from edged._fast.parse.proxyline cimport ProxyAddress
+from edged._fast.route.table cimport Endpoint, table_text
 from edged._fast.run.accesslog cimport LOG_LINE_MOST, LOG_OFF, LogLine, accesslog_format
 from edged._fast.talk.address cimport address_text
+from edged._fast.talk.format cimport format_write
 from edged._fast.talk.exchange cimport X_REDISPATCHED, X_SILENT, X_TCP
 
 
@@ -23,6 +25,35 @@ cdef void timers(LogLine* line, Exchange* x, int64_t now_ms) noexcept nogil:
     line.tc_ms = span(x.connected_ms, x.placed_ms)
     line.response_ms = span(x.answered_ms, x.asked_ms if x.asked_ms and x.asked_ms <= x.answered_ms else x.connected_ms)
     line.ta_ms = <int32_t>(now_ms - x.began_ms)
+
+
+cdef bint endpoint_address(const Endpoint* endpoint, ProxyAddress* out) noexcept nogil:
+    """False: it is a unix socket."""
+    if endpoint.family == 4:
+        memcpy(out.at, &endpoint.socket[4], 4)
+    elif endpoint.family == 6:
+        memcpy(out.at, &endpoint.socket[8], 16)
+    else:
+        return False
+    out.family = endpoint.family
+    out.port = endpoint.port
+    return True
+
+
+cdef uint32_t own_line(Core* core, Exchange* x, char* room, LogLine* line) noexcept nogil:
+    """A line of the operator's format; answers its length."""
+    cdef ProxyAddress server
+    cdef char* end
+    line.client_address = &x.client.peer
+    line.local_address = &x.client.local
+    line.idle_ms = x.idle_ms
+    line.lines = core.lines
+    core.lines += 1
+    if x.endpoint != NULL and endpoint_address(x.endpoint, &server):
+        line.server_address = &server
+    end = format_write(room, room + LOG_LINE_MOST - 1, core.format, core.format_n, line)
+    end[0] = c"\n"
+    return <uint32_t>(end + 1 - room)
 
 
 cdef void write_line(Core* core, Ring ring, Exchange* x, uint64_t bytes_in, uint64_t bytes_out) noexcept nogil:
@@ -66,7 +97,12 @@ cdef void write_line(Core* core, Ring ring, Exchange* x, uint64_t bytes_in, uint
     line.feconn = <uint32_t>x.client.listener.cell.current
     line.srv_queue = x.ahead_endpoint
     line.backend_queue = x.ahead_backend
-    ring.commit(accesslog_format(room, core.log_format, &line))
+    line.notes = x.notes
+    line.plan = core.s.plan
+    if unlikely(core.format != NULL) and not line.tcp:
+        ring.commit(own_line(core, x, room, &line))
+    else:
+        ring.commit(accesslog_format(room, core.log_format, &line))
 
 
 cdef void account(Core* core, Ring ring, Exchange* x) noexcept nogil:

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from edged._fast.memory.buffer cimport Stock
 from edged._fast.talk.exchange cimport Exchange
+from edged._fast.talk.format cimport Op
 from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
 
 cdef enum:
@@ -87,6 +88,9 @@ cdef struct Core:
     uint8_t splice               # allowed
     int64_t splice_ms            # not before: there was no descriptor for a pipe
     uint8_t log_format
+    const Op* format             # of HTTP lines, in place of log_format; NULL: none
+    uint32_t format_n
+    uint64_t lines               # written in that format
     uint8_t accept_paused
     uint8_t no_descriptors       # accept or connect ran out of them
     int64_t resume_ms            # accept again

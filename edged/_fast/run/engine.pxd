@@ -6,6 +6,8 @@ from edged._fast.memory.ring cimport Ring
 from edged._fast.run.core cimport Core
 from edged._fast.run.descriptors cimport Descriptors
 from edged._fast.route.table cimport Table
+from edged._fast.talk.format cimport Format, Notebook
+from edged._fast.talk.spelling cimport SpellingBook
 from edged._fast.talk.wants cimport Listener
 
 cdef enum:
@@ -41,6 +43,9 @@ cdef class Engine:
     cdef Listener* listeners
     cdef Retired* retired        # the engine's list; those nobody holds move to `gone`
     cdef Retired* gone           # swapped out by Python
+    cdef Format format           # held: the core borrows from these
+    cdef Notebook notebook
+    cdef SpellingBook spellings
     cdef dict tables             # address -> MappedTable, for as long as the engine may look at it
     cdef dict listening          # fd -> address of its Listener
     cdef uint64_t in_force       # version

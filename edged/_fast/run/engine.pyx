@@ -122,6 +122,7 @@ cdef class Engine:
         core.s.ignore_probes = config.get("ignore_probes", False)
         core.log_format = _FORMAT[config["log_format"]]
         core.s.remember_lines = core.log_format != LOG_OFF
+        self.read_formats(config)
         core.max_connections = config["max_connections"]
         core.pool_most = config["pool_idle"]
         core.splice = config["splice"]
@@ -129,6 +130,25 @@ cdef class Engine:
             _PAGES.append(page)
             reply_install(status, page, len(page))
         core.s.no_route_status = 404 in config["error_files"]
+
+    def read_formats(self, config: Mapping[str, Any]) -> None:
+        """What operators may add: a format of lines, captures, ids, spellings. Most have none of it."""
+        cdef Core* core = &self.core
+        if config.get("log_pieces"):
+            self.format = Format(config["log_pieces"])
+            core.format = self.format.ops
+            core.format_n = self.format.n
+        notes = config.get("notes")
+        if notes:
+            self.notebook = Notebook(
+                notes["captures"], notes["n_request"], notes["n_response"], notes["cookies"],
+                Format(notes["id_pieces"]) if notes["id_pieces"] else None, notes["id_header"],
+            )
+            core.s.plan = &self.notebook.plan
+        core.s.local_wanted = config.get("local_wanted", False)
+        if config.get("h1_case_adjust"):
+            self.spellings = SpellingBook(config["h1_case_adjust"])
+            core.s.spellings = &self.spellings.spellings
 
     def __dealloc__(self) -> None:
         cdef Listener* listener

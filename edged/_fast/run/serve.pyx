@@ -117,13 +117,12 @@ cdef Channel* own_channel(Core* core, Exchange* x, uint64_t hash) noexcept nogil
     return NULL
 
 
-cdef void learn_local_address(Exchange* x) noexcept nogil:
-    """Only the PROXY protocol needs it, so the kernel is asked only then."""
+cdef void serve_local_address(Client* client, int fd) noexcept nogil:
     cdef edged_address local
-    if x.client.local_known or edged_local((<Channel*>x.front).fd, &local) != 0:
+    if client.local_known or edged_local(fd, &local) != 0:
         return
-    x.client.local.family = <uint8_t>edged_address_read(&local, x.client.local.at, &x.client.local.port)
-    x.client.local_known = True
+    client.local.family = <uint8_t>edged_address_read(&local, client.local.at, &client.local.port)
+    client.local_known = True
 
 
 cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
@@ -131,7 +130,7 @@ cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
     cdef uint64_t hash = address_hash(x.endpoint, path, x.backend.send_proxy)
     cdef Channel* c = own_channel(core, x, hash)
     if x.backend.send_proxy:
-        learn_local_address(x)
+        serve_local_address(x.client, (<Channel*>x.front).fd)
     if c == NULL and reach_may_reuse(&core.s, x):
         c = pool_take(core, x.endpoint.slot, hash)
     if c == NULL:

@@ -1,7 +1,7 @@
 """The endpoint's answer, read and handed on. See answer.pxd."""
 
 from edged._fast.base.status cimport BAD, MORE, Status
-from edged._fast.base.view cimport View, likely, view
+from edged._fast.base.view cimport View, likely, unlikely, view
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view
 from edged._fast.parse.head cimport (
     HEAD_CHUNKED, HEAD_CLOSE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_PRIVATE_AUTH, Head, head_response,
@@ -16,6 +16,8 @@ from edged._fast.talk.exchange cimport (
     X_UPGRADE,
 )
 from edged._fast.talk.flow cimport FLOW_CHUNKED, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open
+from edged._fast.talk.notes cimport notes_take
+from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport PORT_READ, WANT_NOTHING
 
 
@@ -30,6 +32,8 @@ cdef bint hand_on(Shared* s, Exchange* x, uint32_t flags, View cookie) noexcept 
     if not buffer_hold(&x.front.tx, &s.blocks):
         return False
     n = edit_response(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), s.answer, x.table, x.recipe, cookie, flags)
+    if unlikely(s.spellings != NULL):
+        spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
     x.front.tx.tail += <uint32_t>n
     return n > 0
 
@@ -76,6 +80,8 @@ cdef uint32_t final(Shared* s, Exchange* x) noexcept nogil:
         x.cookie_out = c"I"
     if not hand_on(s, x, flags, cookie):
         return does_not_fit(s, x)
+    if unlikely(x.notes != NULL):
+        notes_take(x.notes, s.plan, head, True)
     buffer_take(&x.back.rx, head.size)
     take_head(x)
     answered = head.status // 100
@@ -95,6 +101,8 @@ cdef uint32_t switch_protocols(Shared* s, Exchange* x) noexcept nogil:
         return refuse_answer(s, x, b"it switched protocols before it had the whole request")
     if not hand_on(s, x, EDIT_SWITCH | EDIT_NO_FRAMING, view(NULL, 0)):
         return does_not_fit(s, x)
+    if unlikely(x.notes != NULL):
+        notes_take(x.notes, s.plan, s.answer, True)
     buffer_take(&x.back.rx, s.answer.size)
     take_head(x)
     x.flags &= ~<uint32_t>(X_CLIENT_STAYS | X_BACK_STAYS)

@@ -2,12 +2,13 @@
 
 from libc.string cimport strlen
 
-from edged._fast.base.view cimport check, view
+from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.buffer cimport buffer_hold, buffer_room, buffer_take
 from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_HEAD, REPLY_JSON, REPLY_KEEP_ALIVE, REPLY_MOST, reply_error
 from edged._fast.talk.exchange cimport (
     PHASE_END, X_BACK_STAYS, X_ANSWER_BEGUN, X_CLIENT_STAYS, X_COUNTED, X_CUT, X_HEAD, X_JSON, X_TCP,
 )
+from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport PORT_BROKEN, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK
 
 
@@ -74,6 +75,8 @@ cdef uint32_t end_refuse(Shared* s, Exchange* x, uint16_t status, const char* de
     n = reply_error(x.front.tx.at + x.front.tx.tail, room, status, view(detail, strlen(detail)), flags)
     if n == 0:
         return end_cut(s, x, cause, state)
+    if unlikely(s.spellings != NULL):
+        spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
     x.front.tx.tail += <uint32_t>n
     if stays:
         x.flags |= X_CLIENT_STAYS

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from edged._fast.base.view cimport View
 from edged._fast.route.table cimport Backend, Endpoint, Recipe, Table
 from edged._fast.talk.flow cimport Flow
+from edged._fast.talk.notes cimport Notes
 from edged._fast.talk.wants cimport Client, Deadline, Port, Shared
 
 cdef enum Phase:
@@ -67,9 +68,11 @@ cdef struct Exchange:
     uint64_t received_before
     uint64_t received_head       # front.received where the head ends
     char* line                   # copies of method, target and host, for the access line
+    Notes* notes                 # with Shared.plan; NULL: nothing was noted
     View method
     View target
     View host
+    int32_t idle_ms              # before the first byte
     uint32_t head_size           # of the request head that still stands in front.rx; 0: it has been taken
     uint32_t seen                # bytes of an incomplete answer's head that have been looked at
     uint32_t flags

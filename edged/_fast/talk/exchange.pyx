@@ -18,6 +18,8 @@ from edged._fast.talk.flow cimport (
     FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LARGE, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
 )
 from edged._fast.talk.reach cimport reach, reach_compose
+from edged._fast.talk.record cimport record_request
+from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport (
     DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
     WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING,
@@ -72,6 +74,8 @@ cdef void exchange_close(Shared* s, Exchange* x) noexcept nogil:
     x.front.raw_from = NULL
     x.front.raw_left = 0
     free(x.line)
+    if unlikely(x.notes != NULL):
+        free(x.notes)
     s.tally.exchanges -= 1
     stock_give(&s.exchanges, x)
 
@@ -130,6 +134,8 @@ cdef void note_request(Shared* s, Exchange* x, const Head* head) noexcept nogil:
     x.client.listener.cell.requests += 1
     s.tally.requests += 1
     remember_line(s, x, head)
+    if unlikely(s.plan != NULL):
+        record_request(s, x, head)
 
 
 cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
@@ -152,6 +158,8 @@ cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
     n = reply_redirect(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), head.authority, target, flags)
     if n == 0:
         return end_refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
+    if unlikely(s.spellings != NULL):
+        spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
     x.front.tx.tail += <uint32_t>n
     x.status = 302
     s.tally.answered_here += 1

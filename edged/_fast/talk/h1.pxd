@@ -1,6 +1,6 @@
 # The client's side of an HTTP/1 or TCP connection: PROXY header, heads one after another, keep-alive, and an orderly end.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
 
@@ -25,6 +25,7 @@ cdef struct Front:
     Exchange* exchange
     int64_t began_ms             # first byte of the head that is being read; between exchanges: the end of the last one
     int64_t began_us
+    int32_t idle_ms              # before the first byte of that head
     uint32_t seen                # bytes of an incomplete head that have been looked at
     uint32_t wants
     uint8_t state                # a FrontState

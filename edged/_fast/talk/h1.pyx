@@ -124,6 +124,7 @@ cdef FrontWant refuse(Shared* s, Front* f, uint16_t status, const char* detail, 
         return FRONT_CLOSE
     f.exchange.began_ms = f.began_ms
     f.exchange.began_us = f.began_us
+    f.exchange.idle_ms = f.idle_ms
     f.exchange.received_before -= buffer_n(&f.port.rx)
     f.client.listener.cell.bad_requests += 1
     return begun(f, end_refuse(s, f.exchange, status, detail, cause, state))
@@ -175,6 +176,7 @@ cdef FrontWant step_idle(Shared* s, Front* f) noexcept nogil:
         return FRONT_WAIT
     f.state = FRONT_HEAD
     f.seen = 0
+    f.idle_ms = <int32_t>(s.now_ms - (f.began_ms if f.began_ms else f.client.accepted_ms))
     f.began_ms = s.now_ms
     f.began_us = s.wall_us
     return step_head(s, f)
@@ -199,6 +201,7 @@ cdef FrontWant step_head(Shared* s, Front* f) noexcept nogil:
         return FRONT_CLOSE
     f.exchange.began_ms = f.began_ms
     f.exchange.began_us = f.began_us
+    f.exchange.idle_ms = f.idle_ms
     f.exchange.received_before -= buffer_n(&f.port.rx)
     return begun(f, exchange_begin(s, f.exchange))
 

@@ -3,21 +3,24 @@
 from libc.stdint cimport int32_t, uint8_t
 
 from edged._fast.base.status cimport DONE
-from edged._fast.base.view cimport check, view
+from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.arena cimport STANDING_DRAINING, STANDING_UP
 from edged._fast.memory.buffer cimport buffer_hold, buffer_room, buffer_view
 from edged._fast.parse.head cimport head_request
 from edged._fast.parse.proxyline cimport proxyline_write
 from edged._fast.route.balance cimport Asked, Choice, balance_choose, balance_has_room
-from edged._fast.route.edit cimport EDIT_UPGRADE, edit_cookie, edit_request
+from edged._fast.route.edit cimport EDIT_UPGRADE, Extra, edit_cookie, edit_request
 from edged._fast.route.lineup cimport effective_weight
-from edged._fast.route.table cimport BALANCE_HDR, BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, Backend, table_text
+from edged._fast.route.table cimport (
+    BALANCE_HDR, BALANCE_SOURCE, BALANCE_URI, BALANCE_URL_PARAM, RECIPE_ADJUST_CASE, Backend, table_text,
+)
 from edged._fast.talk.address cimport address_text
 from edged._fast.talk.ending cimport end_refuse, leave_endpoint
 from edged._fast.talk.exchange cimport (
     PHASE_DIAL, PHASE_PAUSE, PHASE_QUEUE, X_BY_COOKIE, X_COUNTED, X_FIRST, X_FRESH, X_IDEMPOTENT, X_PRIVATE, X_REDISPATCHED, X_TCP,
     X_UPGRADE,
 )
+from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport PORT_REUSED, Port, REUSE_ALWAYS, REUSE_NEVER, WANT_DIAL, WANT_NOTHING, WANT_QUEUE
 
 cdef enum:
@@ -122,6 +125,8 @@ cdef bint reach_compose(Shared* s, Exchange* x) noexcept nogil:
     """What the endpoint is to read first, in back.tx: the PROXY header, then the request's head."""
     cdef Port* back = x.back
     cdef uint32_t flags = EDIT_UPGRADE if x.flags & X_UPGRADE else 0
+    cdef Extra id
+    cdef const Extra* extra = NULL
     cdef size_t n
     if x.flags & X_TCP and not x.backend.send_proxy:
         return True                              # an idle tunnel holds no block
@@ -137,7 +142,12 @@ cdef bint reach_compose(Shared* s, Exchange* x) noexcept nogil:
     if s.peer_of != x.client:
         address_text(&s.peer, x.client)
         s.peer_of = x.client
-    n = edit_request(back.tx.at + back.tx.tail, buffer_room(&back.tx, &s.blocks), s.head, x.table, x.recipe, &s.peer, flags, NULL)
+    if unlikely(x.notes != NULL and x.notes.id_n and s.plan.id_header.n):
+        id.name, id.value = s.plan.id_header, view(x.notes.id, x.notes.id_n)
+        extra = &id
+    n = edit_request(back.tx.at + back.tx.tail, buffer_room(&back.tx, &s.blocks), s.head, x.table, x.recipe, &s.peer, flags, extra)
+    if unlikely(s.spellings != NULL) and x.recipe.flags & RECIPE_ADJUST_CASE:
+        spell_head(s.spellings, back.tx.at + back.tx.tail, n)
     back.tx.tail += <uint32_t>n
     return n > 0
 

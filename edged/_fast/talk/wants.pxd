@@ -13,6 +13,8 @@ from edged._fast.parse.proxyline cimport ProxyAddress
 from edged._fast.route.balance cimport Bench
 from edged._fast.route.edit cimport Peer
 from edged._fast.route.table cimport Table
+from edged._fast.talk.notes cimport Plan
+from edged._fast.talk.spelling cimport Spellings
 
 cdef enum:                       # what a step answers
     WANT_NOTHING = 0
@@ -144,4 +146,7 @@ cdef struct Shared:              # what all conversations of one engine have in 
     uint8_t dont_log_null
     uint8_t draining
     uint8_t remember_lines       # access lines are wanted: keep method, target and host of each request
+    uint8_t local_wanted         # ids or lines tell the address that clients connected to
+    const Plan* plan             # what is noted of every exchange; NULL: nothing
+    const Spellings* spellings   # of names of fields; NULL: they go as they are
     uint8_t no_route_status      # 0: 503; 1: 404, the operator gave a page for it

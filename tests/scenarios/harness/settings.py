@@ -40,9 +40,11 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def toml(tables: Mapping[str, Any]) -> str:
-    """Settings as text. JSON's texts, numbers and lists are TOML's."""
+    """Settings as text; a table that is None is left out. JSON's texts, numbers and lists are TOML's."""
     lines: list[str] = []
     for name, value in tables.items():
+        if value is None:
+            continue
         for item in value if isinstance(value, list) else [value]:
             lines += [f"[[{name}]]" if isinstance(value, list) else f"[{name}]", *_keys(item), ""]
     return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Captured fields: nothing of it is reached from Python."""

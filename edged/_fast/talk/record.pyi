@@ -1,0 +1,1 @@
+"""Notes of an exchange: nothing of it is reached from Python."""
