@@ -2,7 +2,8 @@
 #
 #   make run     start edged on the built-in demo site       make bench   edged beside HAProxy and nginx, then each room
 #   make test    build, also with checks on, and test all    make fuzz    hostile bytes for the parsers (SECONDS=600 each)
-#   make lint    ruff, mypy --strict, stubs                  make clean   remove what was built
+#   make lint    ruff, mypy --strict, stubs                  make sanitize   a million requests under sanitizers
+#   make clean   remove what was built
 #
 # ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
 
@@ -20,7 +21,7 @@ DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
 TOOLS := build/bench/loadgen build/bench/backend build/bench/brake
 
-.PHONY: run test bench fuzz lint clean build tools
+.PHONY: run test bench fuzz sanitize lint clean build tools
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/built
@@ -40,6 +41,9 @@ bench: $(STAMPS)/machine-test $(STAMPS)/dev $(STAMPS)/built tools
 
 fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
+
+sanitize: $(STAMPS)/machine-sanitize $(STAMPS)/dev build/sanitized/.stamp tools
+	PYTHONSAFEPATH=1 $(BIN)/python tests/sanitize/run.py $(ARGS)
 
 .PHONY: short-fuzz
 short-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
@@ -94,4 +98,8 @@ $(STAMPS)/doors: $(STAMPS)/dev $(STAMPS)/built $(DOORS)
 
 build/checked/.stamp: $(STAMPS)/dev $(CHECKED)
 	EDGED_CHECKED=1 EDGED_DOORS=1 $(SETUP) build --build-lib build/checked --build-temp build/temp-checked
+	@touch $@
+
+build/sanitized/.stamp: $(STAMPS)/dev $(CHECKED)
+	CC=gcc EDGED_SANITIZE=address,undefined EDGED_DOORS=1 $(SETUP) build --build-lib build/sanitized --build-temp build/temp-sanitized
 	@touch $@

@@ -1,0 +1,203 @@
+"""The process under the sanitizer: one engine, tables that change all the time, and a look at what is left in the end.
+
+Hears one command a line and answers each with a line of JSON: first its listeners' ports, then the answers to
+
+  facts     what was done so far
+  end       drain, stop, free the engine, and look for what it lost; then the process ends
+"""
+
+import contextlib
+import json
+import os
+import random
+import select
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
+
+from edged._fast.memory.arena import Arena
+from edged._fast.route.table import TableBuilder, open_table
+from edged._fast.run.engine import Engine
+from edged.control.slots import Slots
+from tests.sanitize.leaks import report_leaks
+from tests.sanitize.site import HTTP, PROXIED, TCP, TCP_ECHO, TCP_RUDE, Ports, site
+
+SWAP_S = 0.005
+IDLE_S = 30.0
+SLOTS = 8192
+SPARE_PIPES = 64
+
+CONFIG: dict[str, Any] = {
+    "max_connections": 2000, "buffer_bytes": 16384, "max_header_bytes": 15360, "max_target_bytes": 8192, "max_headers": 101,
+    "max_body_bytes": 0, "splice": True, "http_reuse": "always", "abort_on_close": True, "pool_idle": 64, "dont_log_null": False,
+    "error_files": {}, "log_format": "http", "log_ring_bytes": 1 << 20,
+    "timeouts": {
+        "client_ms": 3000, "server_ms": 3000, "connect_ms": 2000, "http_request_ms": 2000, "http_keep_alive_ms": 3000, "queue_ms": 10000,
+        "tunnel_ms": 3000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 1000,
+    },
+}
+
+
+class Host:
+    def __init__(self, config: dict[str, Any], ports: Ports) -> None:
+        self.ports = ports
+        arena_fd = os.memfd_create("arena")
+        self.arena = Arena(arena_fd, slots=SLOTS, stripes=1)
+        os.close(arena_fd)
+        self.arena.open_stripe(0)
+        self.engine: Engine | None = Engine(self.arena, 0, {**CONFIG, **config})
+        self.json = config.get("log_format") == "json"
+        self.builder = TableBuilder()
+        self.slots = Slots(self.arena)
+        self.version = 0
+        self.lines = 0
+        self.next_swap_s = 0.0
+        self.sockets = [listening() for _ in range(5)]
+        for number, (mode, proxy) in {
+            HTTP: ("http", "off"), PROXIED: ("http", "required"), TCP: ("tcp", "off"), TCP_ECHO: ("tcp", "off"), TCP_RUDE: ("tcp", "off"),
+        }.items():
+            bound = self.sockets[number]
+            self.engine.add_listener(number, bound.fileno(), f"l{number}", mode, proxy, [], bound.getsockname()[1])
+        self.swap()
+        self.thread = threading.Thread(target=self.engine.run, name="engine")
+        self.thread.start()
+
+    def swap(self) -> None:
+        """A new table, and slots as control keeps them."""
+        assert self.engine is not None
+        if self.engine.tables_held > 64 or self.engine.orders_left > 64:
+            return                               # the engine is behind: it is given time, as control would
+        self.version += 1
+        state = site(self.version, self.ports)
+        self.slots.follow(state.routes, state.version)
+        fd = self.builder.build(state, self.slots)
+        self.engine.use_table(open_table(fd))
+        os.close(fd)
+        self.slots.release(self.engine.version_in_force)
+        slot = random.choice(list(self.arena.slots_by_key().values()))
+        self.arena.set_standing(slot, percent=random.choice([50, 100]))
+
+    def turn(self) -> None:
+        """What a worker's Python does between two messages."""
+        assert self.engine is not None
+        if time.monotonic() >= self.next_swap_s:
+            self.swap()
+            self.next_swap_s = time.monotonic() + SWAP_S
+        self.engine.take_retired()
+        lines = self.engine.ring.take()
+        self.lines += len(lines)
+        if self.json:
+            for line in lines[:3]:
+                json.loads(line[line.index(b"{"):])
+        for bell in (self.engine.bell, self.engine.ring.bell):
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(bell)
+
+    def facts(self) -> dict[str, Any]:
+        assert self.engine is not None
+        return {
+            "tables": self.version, "held": self.engine.tables_held, "lines": self.lines, "dropped": self.engine.ring.dropped,
+            "totals": self.arena.totals(),
+        }
+
+    def gauges(self) -> dict[str, int]:
+        """All that must be zero when nobody is there."""
+        totals = self.arena.totals()
+        left = {name: totals[name] for name in ("connections", "exchanges", "tunnels", "pooled", "buffers")}
+        left |= {f"listener {n}": self.arena.listener_totals(n)["current"] for n in range(len(self.sockets))}
+        for slot in range(1, SLOTS):
+            cell = self.arena.cell(0, slot)
+            left |= {f"{name} of slot {slot}": cell[name] for name in ("served", "queued") if cell[name]}
+        return {name: value for name, value in left.items() if value}
+
+    def end(self) -> dict[str, Any]:
+        assert self.engine is not None
+        before_drain = self.wait(lambda: not self.gauges())
+        self.engine.drain()
+        findings = [] if before_drain else [f"still there after all clients have left: {self.gauges()}"]
+        if not self.wait(lambda: self.engine.orders_left == 0 and self.engine.idle):
+            findings.append("the engine is not idle after the drain")
+        self.engine.take_retired()
+        if self.engine.tables_held != 1:
+            findings.append(f"{self.engine.tables_held} tables are held")
+        findings += self.descriptors()
+        facts = self.facts()
+        self.engine.stop()
+        self.thread.join(IDLE_S)
+        if self.thread.is_alive():
+            findings.append("the engine's thread does not end")
+        facts["findings"] = findings
+        return facts
+
+    def wait(self, truth: Any) -> bool:
+        deadline_s = time.monotonic() + IDLE_S
+        while not truth():
+            if time.monotonic() > deadline_s:
+                return False
+            assert self.engine is not None
+            self.engine.take_retired()
+            self.lines += len(self.engine.ring.take())
+            time.sleep(0.01)
+        return True
+
+    def descriptors(self) -> list[str]:
+        """The engine's thread has a table of its own: in it are the listeners, spare pipes, and nothing else that it ever opened."""
+        place = Path(f"/proc/self/task/{self.thread.native_id}/fd")
+        kinds = [os.readlink(link).split(":")[0] for link in place.iterdir()]
+        own = os.stat(place).st_ino != os.stat("/proc/self/fd").st_ino
+        findings = []
+        if kinds.count("socket") != len(self.sockets):
+            findings.append(f"{kinds.count('socket')} sockets are open, {len(self.sockets)} are known (own table: {own})")
+        if kinds.count("pipe") > 2 * SPARE_PIPES + 3:
+            findings.append(f"{kinds.count('pipe')} ends of pipes are open")
+        return findings
+
+    def free(self) -> None:
+        self.engine = None
+        for bound in self.sockets:
+            bound.close()
+
+
+def listening() -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(4096)
+    bound.setblocking(False)
+    return bound
+
+
+def tell(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def main() -> None:
+    told = json.loads(sys.argv[1])
+    host = Host(told["config"], told["ports"])
+    tell({"listening": [bound.getsockname()[1] for bound in host.sockets]})
+    while True:
+        readable, _, _ = select.select([0], [], [], 0.001)
+        if not readable:
+            host.turn()
+            continue
+        match sys.stdin.readline().strip():
+            case "facts":
+                tell(host.facts())
+            case "end":
+                facts = host.end()
+                host.free()
+                facts["leaks_checked"] = report_leaks()
+                tell(facts)
+                return
+            case _:
+                return
+
+
+if __name__ == "__main__":
+    main()

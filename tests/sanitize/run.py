@@ -1,0 +1,245 @@
+"""A million requests through an engine that was built with the address and undefined-behaviour sanitizers (make sanitize).
+
+The unit tests of the compiled rooms come first. Then two rounds, one with HTTP lines and splice, one with JSON lines and copying:
+C-fast load (kept alive, new connections, a queue, 1 MiB, TCP) and all sorts of odd clients and endpoints at once, while the
+table changes every few milliseconds. At the end of each: no report, no wrong answer, gauges at zero, one table, no descriptor
+left, and after the engine was freed nothing that it lost (LeakSanitizer).
+
+  run.py --requests 1000000 --minutes 12
+  run.py --without-tests --memcheck build/lib --requests 5000       under valgrind's memcheck, with a plain build at that place
+
+Status 0: no finding. 1: findings, listed at the end; what the sanitizers said lies in build/sanitized/reports/. 2: it cannot run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
+
+from tests.sanitize.clients import Crowd
+from tests.sanitize.leaks import leaks_in
+from tests.sanitize.site import HTTP, TCP
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = ROOT / "tests/sanitize"
+REPORTS = ROOT / "build/sanitized/reports"
+TOOLS = ROOT / "build/bench"
+
+STEP_S = 5.0                                     # between two looks at what was done
+LAST_S = 40.0                                    # for the last clients and the last exchange
+THREADS = 6
+SWAPS_LEAST = 1000
+OPTIONS = {
+    "ASAN_OPTIONS": "abort_on_error=1:leak_check_at_exit=0:malloc_context_size=12",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+}
+ROUNDS = [
+    ("http lines, splice", {"log_format": "http", "splice": True, "http_reuse": "always"}),
+    ("JSON lines, copying", {"log_format": "json", "splice": False, "http_reuse": "safe", "abort_on_close": False}),
+]
+
+
+class CannotRun(Exception):
+    """Something that is needed is missing; the text says what."""
+
+
+def library(name: str) -> str:
+    words = ["gcc", f"-print-file-name={name}"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    if not os.path.isabs(found):
+        raise CannotRun(f"{name} is needed: it comes with gcc (Fedora: libasan libubsan)")
+    return found
+
+
+def sanitized() -> dict[str, str]:
+    """The environment in which a Python loads the build under the sanitizers."""
+    if not list((ROOT / "build/sanitized").glob("edged/_fast/run/engine*.so")):
+        raise CannotRun("build/sanitized is not built: make sanitize does that")
+    return {
+        **os.environ, **OPTIONS, "LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(ROOT / "build/sanitized"), "PYTHONSAFEPATH": "1",
+    }
+
+
+def run_tests() -> list[str]:
+    env = sanitized()
+    env["ASAN_OPTIONS"] += ":detect_leaks=0"
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:faulthandler", str(ROOT / "tests/_fast")]
+    done = subprocess.run(words, cwd=ROOT, env=env, check=False)
+    return [f"the unit tests of the rooms: status {done.returncode}"] if done.returncode else []
+
+
+class Host:
+    """The process with the engine."""
+
+    def __init__(self, name: str, words: list[str], env: dict[str, str], config: dict[str, Any], ports: dict[str, list[int]]) -> None:
+        self.errors = REPORTS / f"{name.replace(', ', '-').replace(' ', '-')}.log"
+        with self.errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*words, str(HERE / "host.py"), json.dumps({"config": config, "ports": ports})],
+                env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )
+        self.listening: list[int] = self._hear()["listening"]
+
+    def ask(self, what: str) -> dict[str, Any]:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise EOFError from None
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise EOFError
+        return dict(json.loads(line))
+
+    def findings(self) -> list[str]:
+        """Wait for its end; what it and its sanitizers have to say."""
+        try:
+            status = self._process.wait(LAST_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        said = self.errors.read_text(errors="replace")
+        found = [f"the engine's process ended with status {status}: see {self.errors}"] if status else []
+        found += sorted({line for line in said.splitlines() if "runtime error:" in line or "ERROR: AddressSanitizer" in line})
+        return found
+
+    def leaks(self) -> list[str]:
+        return leaks_in(self.errors.read_text(errors="replace"))
+
+
+class Helpers:
+    """The endpoints and the C-fast load."""
+
+    def __init__(self) -> None:
+        self._fast = subprocess.Popen(
+            [TOOLS / "backend", *["--http", "0.0.0.0:0"] * 4, *["--tcp", "0.0.0.0:0"] * 4],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        self._odd = subprocess.Popen(
+            [sys.executable, HERE / "endpoints.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert self._fast.stdout
+        assert self._odd.stdout
+        ports = [int(port) for port in self._fast.stdout.readline().split()]
+        self.ports: dict[str, list[int]] = {"bulk": ports[:4], "tcp": ports[4:], **json.loads(self._odd.stdout.readline())}
+
+    def stop(self) -> None:
+        for process in (self._fast, self._odd):
+            assert process.stdin
+            process.stdin.close()
+            process.wait(LAST_S)
+
+    @staticmethod
+    def load(listening: list[int], seconds: float) -> list[str]:
+        """All sorts of load at once; what went wrong with it."""
+        web, tcp = f"127.0.0.1:{listening[HTTP]}", f"127.0.0.1:{listening[TCP]}"
+        sorts = {
+            "kept alive": [web, "--connections", "48", "--host", "bulk.test"],
+            "new connections": [web, "--connections", "8", "--host", "bulk.test", "--each-new"],
+            "queue": [web, "--connections", "24", "--host", "queue.test"],
+            "1 MiB": [web, "--connections", "4", "--rate", "40", "--host", "bulk.test", "--path", "/1m"],
+            "TCP": [tcp, "--connections", "4", "--rate", "500", "--tcp", "300"],
+            "TCP, new connections": [tcp, "--connections", "4", "--tcp", "100000", "--each-new"],
+        }
+        running = {
+            name: subprocess.Popen(
+                [TOOLS / "loadgen", "--connect", *words, "--seconds", str(seconds), "--warm", "0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            ) for name, words in sorts.items()
+        }
+        found = []
+        for name, process in running.items():
+            said, _ = process.communicate(timeout=seconds + LAST_S)
+            errors = {kind: n for kind, n in json.loads(said.splitlines()[-1])["errors"].items() if n} if said.count("\n") > 1 else said
+            if errors or process.returncode:
+                found.append(f"load, {name}: {errors}")
+        return found
+
+
+def run_round(number: int, words: list[str], env: dict[str, str], requests: int, until_s: float, leaks: bool) -> list[str]:
+    name, config = ROUNDS[number]
+    began_s = time.monotonic()
+    helpers = Helpers()
+    host = Host(name, words, env, config, helpers.ports)
+    found: list[str] = []
+    facts: dict[str, Any] = {}
+    crowd = Crowd(host.listening, THREADS, number)
+    try:
+        while True:
+            found += helpers.load(host.listening, STEP_S)
+            facts = host.ask("facts")
+            if facts["totals"]["requests"] >= requests or time.monotonic() > until_s or found or crowd.findings:
+                break
+        crowd.stop(LAST_S)
+        helpers.stop()
+        facts = host.ask("end")
+        found += facts["findings"]
+    except EOFError:
+        crowd.stop(LAST_S)
+        helpers.stop()
+    found += crowd.findings + host.findings()
+    if leaks and not found:
+        found += host.leaks() if facts.get("leaks_checked") else ["no leak checker was there"]
+    totals = facts.get("totals", {})
+    done = totals.get("requests", 0)
+    if done < requests:
+        found.append(f"{done:,} requests were made, {requests:,} are wanted")
+    if facts.get("tables", 0) < SWAPS_LEAST * requests // 500_000:
+        found.append(f"{facts.get('tables')} tables were in force")
+    print(f"{name}: {done:,} requests on {totals.get('accepted', 0):,} connections, {totals.get('answered_here', 0):,} answered here,"
+          f" {totals.get('spliced', 0) >> 20:,} MiB spliced, {facts.get('tables', 0):,} tables, {facts.get('lines', 0):,} access lines,"
+          f" {sum(crowd.visits.values()):,} odd visits; {time.monotonic() - began_s:.0f} s; {len(found)} findings", flush=True)
+    return found
+
+
+def memcheck(build: Path) -> tuple[list[str], dict[str, str]]:
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise CannotRun("valgrind is needed")
+    words = [valgrind, "--tool=memcheck", "--error-exitcode=9", "--leak-check=no", "--num-callers=20", "--fair-sched=yes", sys.executable]
+    suppressions = HERE / "python.supp"
+    words[1:1] = [f"--suppressions={suppressions}"]
+    return words, {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": str(build.resolve()), "PYTHONSAFEPATH": "1"}
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+    options = argparse.ArgumentParser(description="The engine under sanitizers.")
+    options.add_argument("--requests", type=int, default=1_000_000, help="in all (%(default)s)")
+    options.add_argument("--minutes", type=float, default=12, help="for all requests; fewer in that time are a finding (%(default)s)")
+    options.add_argument("--without-tests", action="store_true", help="no unit tests first")
+    options.add_argument("--memcheck", type=Path, metavar="BUILD", help="valgrind instead, with the build that lies there")
+    chosen = options.parse_args()
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    found: list[str] = []
+    try:
+        words, env = memcheck(chosen.memcheck) if chosen.memcheck else ([sys.executable], sanitized())
+        if not chosen.without_tests:
+            found += run_tests()
+        began_s = time.monotonic()
+        for number in range(len(ROUNDS)):
+            until_s = began_s + chosen.minutes * 60 * (number + 1) / len(ROUNDS)
+            found += run_round(number, words, env, chosen.requests // len(ROUNDS), until_s, not chosen.memcheck)
+    except CannotRun as why:
+        print(why, file=sys.stderr)
+        return 2
+    print(*found, sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
