@@ -17,11 +17,12 @@ cdef inline uint8_t put_decimal(char* out, uint32_t value) noexcept nogil:
 
 cdef inline uint8_t put_hex(char* out, uint16_t value) noexcept nogil:
     cdef uint8_t n = 0
-    cdef int shift = 12
+    cdef int shift = 12, digit
     while shift > 0 and value >> shift == 0:
         shift -= 4
     while shift >= 0:
-        out[n] = b"0123456789abcdef"[value >> shift & 15]
+        digit = value >> shift & 15
+        out[n] = <char>(digit + (48 if digit < 10 else 87))
         n += 1
         shift -= 4
     return n
