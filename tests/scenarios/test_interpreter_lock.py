@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.scenarios.harness.client import Client, request_bytes
-from tests.scenarios.harness.peers import free_port, nginx, tool
+from tests.scenarios.harness.peers import free_port, load, nginx
 from tests.scenarios.harness.settings import environment, toml
 from tests.scenarios.harness.until import until
 
@@ -110,7 +110,7 @@ def test_no_thread_but_the_engines_carries_traffic(daemon, tmp_path):
 
     try:
         while max(used().values()) < 30:         # hundredths of a second
-            subprocess.run([tool("wrk"), "-t1", "-c16", "-d1s", edged.url()], capture_output=True, check=True)
+            load(edged.url(), connections=16, seconds=1)
     finally:
         origin.stop()
     shares = used()

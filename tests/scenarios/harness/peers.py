@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tests.scenarios.harness.until import until
 
-__all__ = ["Program", "curl", "free_port", "haproxy", "nginx", "tool"]
+__all__ = ["Program", "curl", "free_port", "haproxy", "load", "nginx", "tool"]
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 END_S = 10.0
@@ -21,6 +22,23 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=PATH)
     assert found, f"{name} is not installed: make test does that"
     return found
+
+
+def load(url: str, *, connections: int, seconds: int, host: str = "") -> int:
+    """The number of requests that were answered, each by 2xx or 3xx: any error fails. wrk, or h2load where nobody packages wrk (Fedora)."""
+    if shutil.which("wrk", path=PATH):
+        named = ["-H", f"Host: {host}"] if host else []
+        words = [tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", *named, url]
+        answered, trouble = r"(\d+) requests in", r"Socket errors|Non-2xx"
+    else:
+        named = ["-H", f":authority: {host}"] if host else []
+        words = [tool("h2load"), "--h1", "-t1", f"-c{connections}", f"-D{seconds}", *named, url]
+        answered, trouble = r"(\d+) succeeded", r"[1-9]\d* (failed|errored|timeout|4xx|5xx)"
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert not re.search(trouble, told), told
+    found = re.search(answered, told)
+    assert found, told
+    return int(found[1])
 
 
 class Program:
