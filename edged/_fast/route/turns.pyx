@@ -233,4 +233,6 @@ cdef const Endpoint* turns_choose(Bench* bench, const Backend* backend, const Li
         if skipped[n_skipped] != chosen:
             put(&c, skipped[n_skipped], begun)
     close_cycle(&c)
-    return NULL if chosen == NOBODY else lineup.who[chosen]
+    if chosen == NOBODY:
+        return NULL
+    return lineup.who[chosen]

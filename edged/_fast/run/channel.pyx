@@ -159,8 +159,8 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     room = buffer_room(&port.rx, &core.s.blocks)
     if room == 0:
         return False
-    if c.large and not c.spliced and buffer_n(&port.rx) == 0:
-        room = min(room, HEAD_ROOM)
+    if c.large and not c.spliced and buffer_n(&port.rx) == 0 and room > HEAD_ROOM:
+        room = HEAD_ROOM
     n = edged_recv(c.fd, port.rx.at + port.rx.tail, room, 0)
     if likely(n > 0):
         port.rx.tail += <uint32_t>n

@@ -60,8 +60,7 @@ cdef bint stranger(const Listener* listener, const edged_address* peer) noexcept
 
 cdef void gate_accept(Core* core, Ring ring, Listener* listener) noexcept nogil:
     cdef edged_address peer
-    cdef uint32_t i
-    cdef int fd, error
+    cdef int i, fd, error
     if unlikely(not listener.watched):
         return                                   # removed or paused earlier in this turn
     for i in range(ACCEPT_MOST):
