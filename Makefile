@@ -33,7 +33,7 @@ test: $(STAMPS)/machine-test $(STAMPS)/doors build/checked/.stamp short-fuzz
 	$(PYTEST) tests --ignore=tests/scenarios --ignore=tests/workshop $(ARGS)
 	PYTHONPATH=build/checked $(PYTEST) tests $(ARGS)
 
-bench: $(STAMPS)/machine-test $(STAMPS)/doors tools
+bench: $(STAMPS)/machine-bench $(STAMPS)/doors tools
 	@status=0; \
 	$(BIN)/python -m bench.loads.run $(ARGS) || status=$$?; \
 	$(if $(ARGS),,$(PYTEST) bench --benchmark-only --benchmark-columns=min$(comma)median$(comma)ops --benchmark-sort=name || status=$$?;) \
