@@ -43,8 +43,7 @@ def test_a_line_of_haproxys_tcp_format(daemon, backend):
     with edged.connect("tcp") as client:
         client.send(b"hello")
         assert client.rest() == b"hellohello"
-        name = client.name
-    line = tcp_line(edged.line(f"{name} "))
+    line = tcp_line(edged.line_of(client))
     assert (line.frontend, line.backend, line.bytes, line.code) == ("tcp", "db", 10, "--")
 
 

@@ -60,4 +60,4 @@ def test_the_file_that_a_crash_left_behind_is_no_hindrance(daemon, backend, tmp_
 def test_addresses_of_ipv6_clients_are_logged(everywhere):
     with everywhere.connect("v6") as client:
         client.ask("/six", "v4.test")
-        assert '"GET /six HTTP/1.1"' in everywhere.line(f"{client.name.replace('[', '').replace(']', '')} ")
+        assert '"GET /six HTTP/1.1"' in everywhere.line_of(client)

@@ -39,7 +39,7 @@ listen front
     with Client(("127.0.0.1", port), source="127.0.0.77") as client:
         fields = dict(json.loads(client.ask().body)["fields"])
         assert fields["x-forwarded-for"] == "127.0.0.77"
-        assert edged.line(f"{client.name} ")
+        assert edged.line_of(client)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

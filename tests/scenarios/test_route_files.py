@@ -151,7 +151,7 @@ spec: {{host: object.test, to: {{kind: Service, name: [1]}}}}
     files.edged.until_said(rf"{path}:1[0-3]: .*spec\.to\.name")
 
 
-def test_of_two_claims_on_a_host_and_path_the_first_in_file_order_wins(files, backend):
+def test_of_two_claims_on_a_host_and_path_the_first_in_file_order_wins(backend, files):
     other = backend(lambda peer: [peer.request(), peer.reply(b"other")])
     path = files.rename_over("a.yaml", json.dumps({"routes": [
         {"name": "first", "host": "one.test", "path": "/x", "to": [files.endpoint]},
@@ -164,7 +164,7 @@ def test_of_two_claims_on_a_host_and_path_the_first_in_file_order_wins(files, ba
     assert not other.peers
 
 
-def test_the_loser_takes_over_when_the_winner_goes(files, backend):
+def test_the_loser_takes_over_when_the_winner_goes(backend, files):
     other = backend(lambda peer: [peer.request(), peer.reply(b"other", Connection="close")])
     files.rename_over("a.yaml", files.short("one.test", name="first"))
     files.until_serves("one.test")
@@ -174,7 +174,7 @@ def test_the_loser_takes_over_when_the_winner_goes(files, backend):
     until(lambda: get(files.edged.address(), host="one.test").body == b"other")
 
 
-def test_the_longest_path_wins(files, backend):
+def test_the_longest_path_wins(backend, files):
     deep = backend(lambda peer: [peer.request(), peer.reply(b"deep", Connection="close")])
     files.rename_over("a.yaml", json.dumps({"routes": [
         {"host": "one.test", "to": [files.endpoint]},

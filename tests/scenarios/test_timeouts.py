@@ -47,7 +47,7 @@ def never():
 
 
 def line_of(edged, client):
-    return http_line(edged.line(f"{client.name} "))
+    return http_line(edged.line_of(client))
 
 
 def test_http_request_a_head_that_never_ends(hasty):
@@ -77,7 +77,7 @@ def test_http_request_nothing_at_all(hasty):
 def test_http_keep_alive_ends_silently(hasty):
     with hasty.connect() as client:
         assert client.ask().status == 200
-        hasty.line(f"{client.name} ")
+        hasty.line_of(client)
         assert client.rest() == b""              # no 408, and no line
         assert len([line for line in hasty.lines() if f"{client.name} " in line]) == 1
 

@@ -47,9 +47,8 @@ def test_in_the_middle_of_the_head(site, how):
     client = shop.connect()
     client.send(shop.request()[:-10])
     until(lambda: shop.daemon.gauges()["connections"] == 1)
-    name = client.name
     leave(client, how)
-    line = http_line(shop.daemon.line(f"{name} "))
+    line = http_line(shop.line(client))
     assert (line.status, line.code, line.request) == (400, "CR--", "<BADREQ>")
     if how == "half_close":
         assert client.answer().status == 400
@@ -61,9 +60,8 @@ def test_in_the_middle_of_the_body(site, how):
     client = shop.connect()
     client.send(shop.request("/", "POST", b"x" * 1000)[:-500])
     until(lambda: shop.backend.peers)
-    name = client.name
     leave(client, how)
-    line = http_line(shop.daemon.line(f"{name} "))
+    line = http_line(shop.line(client))
     assert line.code in ("CH--", "CD--", "CR--")
     until(lambda: shop.backend.peers[0].over.is_set(), what="the endpoint is told")
     assert shop.backend.requests == []
@@ -83,10 +81,9 @@ def test_in_the_queue(site, how, backend, held):
     held.wait_for_somebody()
     second.send(shop.request("/second"))
     until(lambda: shop.daemon.gauges()["queued"] == 1)
-    name = second.name
     leave(second, how)
     if how == "reset":                           # an orderly end may be one direction's only: such a client still waits
-        line = http_line(shop.daemon.line(f"{name} "))
+        line = http_line(shop.line(second))
         assert (line.status, line.code) == (-1, "CQ--")
         assert shop.daemon.gauges()["queued"] == 0
     held.open()
@@ -105,9 +102,8 @@ def test_while_the_endpoint_is_connected_to(site, refusing, how):
     client = shop.connect()
     client.send(shop.request())
     until(lambda: shop.daemon.gauges()["exchanges"])
-    name = client.name
     leave(client, how)
-    line = http_line(shop.daemon.line(f"{name} "))
+    line = http_line(shop.line(client))
     assert line.code == ("CC--" if how == "reset" else "SC--")
     shop.daemon.until_idle()
 
@@ -123,10 +119,9 @@ def test_while_the_answer_is_awaited(site, how, held):
     client = shop.connect()
     client.send(shop.request())
     held.wait_for_somebody()
-    name = client.name
     leave(client, how)
     if how == "reset":
-        assert http_line(shop.daemon.line(f"{name} ")).code == "CH--"
+        assert http_line(shop.line(client)).code == "CH--"
     held.open()
     shop.daemon.until_idle()
 
@@ -146,9 +141,8 @@ def test_while_the_answer_comes(site, how, coding):
     client = shop.connect()
     client.send(shop.request())
     client.take(3 * MIB)
-    name = client.name
     leave(client, how)
-    line = http_line(shop.daemon.line(f"{name} "))
+    line = http_line(shop.line(client))
     assert (line.status, line.code) == (200, "CD--")
     until(lambda: shop.backend.peers[0].over.is_set(), what="the endpoint is told")
 
@@ -211,9 +205,8 @@ def test_abort_on_close_drops_those_who_left_in_the_queue(daemon, backend, held)
         held.wait_for_somebody()
         second.send(b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
         until(lambda: edged.gauges()["queued"] == 1)
-        name = second.name
         second.half_close()
-        assert http_line(edged.line(f"{name} ")).code == "CQ--"
+        assert http_line(edged.line_of(second)).code == "CQ--"
         held.open()
         assert first.answer().body == b"done"
     assert len(one.requests) == 1

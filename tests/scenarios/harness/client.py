@@ -28,12 +28,8 @@ class Client(Stream):
         except OSError:
             sock.close()
             raise
-
-    @property
-    def name(self) -> str:
-        """As the daemon sees this client: address and port."""
-        host, port, *_ = self.sock.getsockname()
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.name = "" if isinstance(address, str) else _name(sock)      # as the daemon sees this client
+        self.log_from = 0                        # where the access log ended before it came
 
     def ask(self, target: str = "/", host: str = "any.test", method: str = "GET", body: bytes = b"", **fields: str) -> Message:
         """One request and its answer. Fields are written with underscores for hyphens."""
@@ -45,6 +41,11 @@ class Client(Stream):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _name(sock: socket.socket) -> str:
+    host, port, *_ = sock.getsockname()
+    return f"{host}:{port}"
 
 
 def request_bytes(target: str = "/", host: str = "any.test", method: str = "GET", body: bytes = b"", **fields: str) -> bytes:

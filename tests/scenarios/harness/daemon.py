@@ -86,9 +86,20 @@ class Daemon:
         """The access log."""
         return self.access_log.read_text(errors="replace").splitlines() if self.access_log.exists() else []
 
-    def line(self, part: str, within_s: float = PATIENCE_S) -> str:
+    def line(self, part: str) -> str:
         """The last access line that holds `part`."""
-        return until(lambda: [line for line in self.lines() if part in line], within_s, f"an access line with {part!r}")[-1]
+        return until(lambda: [line for line in self.lines() if part in line], what=f"an access line with {part!r}")[-1]
+
+    def line_of(self, client: Client) -> str:
+        """The last access line of a client that may be gone; the port may have been another's before."""
+        return until(lambda: self._lines_of(client), what=f"an access line of {client.name}")[-1]
+
+    def _lines_of(self, client: Client) -> list[str]:
+        if not self.access_log.exists():
+            return []
+        with self.access_log.open(errors="replace") as log:
+            log.seek(client.log_from)
+            return [line.rstrip("\n") for line in log if line.startswith(f"{client.name} ") and line.endswith("\n")]
 
     # its doors
 
@@ -106,7 +117,10 @@ class Daemon:
         return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
 
     def connect(self, name: str = "web", *, source: str = "", receive_bytes: int = 0) -> Client:
-        return Client(self.address(name), source=source, receive_bytes=receive_bytes)
+        log_from = self.access_log.stat().st_size if self.access_log.exists() else 0
+        client = Client(self.address(name), source=source, receive_bytes=receive_bytes)
+        client.log_from = log_from
+        return client
 
     # its routes
 

@@ -36,8 +36,8 @@ class Site:
         return request_bytes(target, self.host, method, body, **fields)
 
     def line(self, client: Client) -> str:
-        """The access line of what this client did last. Ask before it is closed."""
-        return self.daemon.line(f"{client.name} ")
+        """The access line of what this client did last."""
+        return self.daemon.line_of(client)
 
     def close(self) -> None:
         for client in self._clients:
