@@ -28,6 +28,17 @@ cdef inline uint8_t put_hex(char* out, uint16_t value) noexcept nogil:
     return n
 
 
+cdef uint8_t v4_text(char* out, const uint8_t* at) noexcept nogil:
+    cdef uint8_t n = 0
+    cdef int i
+    for i in range(4):
+        if i:
+            out[n] = c"."
+            n += 1
+        n += put_decimal(out + n, at[i])
+    return n
+
+
 cdef uint8_t v6_text(char* out, const uint8_t* at) noexcept nogil:
     cdef uint16_t word[8]
     cdef int i, run_at = -1, run = 1, k
@@ -43,6 +54,9 @@ cdef uint8_t v6_text(char* out, const uint8_t* at) noexcept nogil:
             run = k - i
     i = 0
     while i < 8:
+        if i == 6 and run_at == 0 and run == 5 and word[5] == 0xffff:
+            out[n] = c":"
+            return n + 1 + v4_text(out + n + 1, at + 12)         # an IPv4 address in IPv6's form: RFC 5952 section 5
         if i == run_at:
             out[n] = c":"
             out[n + 1] = c":"
@@ -58,18 +72,9 @@ cdef uint8_t v6_text(char* out, const uint8_t* at) noexcept nogil:
 
 
 cdef uint8_t ip_text(char* out, uint8_t family, const uint8_t* at) noexcept nogil:
-    cdef uint8_t n = 0
-    cdef int i
     if family == 6:
         return v6_text(out, at)
-    if family != 4:
-        return 0
-    for i in range(4):
-        if i:
-            out[n] = c"."
-            n += 1
-        n += put_decimal(out + n, at[i])
-    return n
+    return v4_text(out, at) if family == 4 else 0
 
 
 cdef void address_text(Peer* out, const Client* client) noexcept nogil:

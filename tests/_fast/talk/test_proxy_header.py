@@ -1,6 +1,7 @@
 """PROXY headers from clients (high-availability.md part D): first of all, believed from whom, and what they change."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 import pytest
 from tests.doors.peers import address_text, trusts
@@ -111,8 +112,10 @@ def test_whom_to_believe(networks, peer, trusted):
 
 @pytest.mark.parametrize(
     "address",
-    ["0.0.0.0", "192.0.2.255", "1.20.100.9", "::", "::1", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "2001:0:0:1::1", "1::", "::ffff:1:2",
+    ["0.0.0.0", "192.0.2.255", "1.20.100.9", "::", "::1", "2001:db8::1", "2001:db8:0:1:1:1:1:1", "2001:0:0:1::1", "1::",
+     "::ffff:1.20.100.9", "::ffff:0.0.0.0", "::fffe:1:2", "0:0:0:0:1:ffff:102:304",
      "fe80::1234:0:5678", "1:2:3:4:5:6:7:8", "1:0:0:4:5:0:0:8", "0:1::", "abcd:ef01:2345:6789:abcd:ef01:2345:6789"],
 )
 def test_addresses_as_text(address):
-    assert address_text(address) == str(ip_address(address))
+    family = AF_INET6 if ":" in address else AF_INET
+    assert address_text(address) == inet_ntop(family, inet_pton(family, address))
