@@ -6,7 +6,7 @@ table changes every few milliseconds. At the end of each: no report, no wrong an
 left, and after the engine was freed nothing that it lost (LeakSanitizer).
 
   run.py --requests 1000000 --minutes 12
-  run.py --without-tests --memcheck build/lib --requests 5000       under valgrind's memcheck, with a plain build at that place
+  run.py --memcheck . --without-tests --requests 5000     instead under valgrind's memcheck, with the plain build that lies there
 
 Status 0: no finding. 1: findings, listed at the end; what the sanitizers said lies in build/sanitized/reports/. 2: it cannot run.
 """
@@ -14,6 +14,7 @@ Status 0: no finding. 1: findings, listed at the end; what the sanitizers said l
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,7 @@ ROUNDS = [
     ("http lines, splice", {"log_format": "http", "splice": True, "http_reuse": "always"}),
     ("JSON lines, copying", {"log_format": "json", "splice": False, "http_reuse": "safe", "abort_on_close": False}),
 ]
+REPORT = re.compile(r"runtime error:|ERROR: AddressSanitizer|ERROR SUMMARY: [1-9]")
 
 
 class CannotRun(Exception):
@@ -114,7 +116,7 @@ class Host:
             status = self._process.wait()
         said = self.errors.read_text(errors="replace")
         found = [f"the engine's process ended with status {status}: see {self.errors}"] if status else []
-        found += sorted({line for line in said.splitlines() if "runtime error:" in line or "ERROR: AddressSanitizer" in line})
+        found += sorted({line for line in said.splitlines() if REPORT.search(line)})
         return found
 
     def leaks(self) -> list[str]:
@@ -210,9 +212,7 @@ def memcheck(build: Path) -> tuple[list[str], dict[str, str]]:
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise CannotRun("valgrind is needed")
-    words = [valgrind, "--tool=memcheck", "--error-exitcode=9", "--leak-check=no", "--num-callers=20", "--fair-sched=yes", sys.executable]
-    suppressions = HERE / "python.supp"
-    words[1:1] = [f"--suppressions={suppressions}"]
+    words = [valgrind, "--tool=memcheck", "--error-exitcode=9", "--num-callers=20", "--fair-sched=yes", sys.executable]
     return words, {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": str(build.resolve()), "PYTHONSAFEPATH": "1"}
 
 

@@ -31,6 +31,8 @@ def site(version: int, ports: Ports) -> State:
         Route("bulk", "bulk.test", "", _changing("be_http:bulk", ports["bulk"], dice), response_headers=_headers(dice)),
         Route("queue", "queue.test", "", _backend("be_http:queue", ports["bulk"][:2], maxconn=4)),
         Route("odd", "odd.test", "", odd),
+        # Where connections may end at the moment of their next use, what cannot be repeated may fail: apart from those that must not.
+        Route("leaving", "leaving.test", "", _backend("be_http:leaving", ports["odd"])),
         Route("sticky", "odd.test", "/sticky", _sticky(odd), cookie=Cookie("STICKY")),
         Route("rewritten", "odd.test", "/rewritten", odd, rewrite="/", request_headers=_headers(dice, _HOST)),
         Route("small", "odd.test", "/small", odd, max_body_bytes=1000),
