@@ -1,9 +1,9 @@
 """A million requests through an engine that was built with the address and undefined-behaviour sanitizers (make sanitize).
 
-The unit tests of the compiled rooms come first. Then two rounds, one with HTTP lines and splice, one with JSON lines and copying:
+The unit tests of the compiled rooms come first. Then come two rounds, with HTTP lines and splice, with JSON lines and copying:
 C-fast load (kept alive, new connections, a queue, 1 MiB, TCP) and all sorts of odd clients and endpoints at once, while the
 table changes every few milliseconds. At the end of each: no report, no wrong answer, gauges at zero, one table, no descriptor
-left, and after the engine was freed nothing that it lost (LeakSanitizer).
+left, and after the engine was freed nothing that it lost (LeakSanitizer). In a last, short round the engine is stopped at work.
 
   run.py --requests 1000000 --minutes 12
   run.py --memcheck . --without-tests --requests 5000     instead under valgrind's memcheck, with the plain build that lies there
@@ -12,6 +12,7 @@ Status 0: no finding. 1: findings, listed at the end; what the sanitizers said l
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
 from tests.sanitize.clients import Crowd
 from tests.sanitize.leaks import leaks_in
 from tests.sanitize.site import HTTP, TCP
+from tests.scenarios.harness.until import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests/sanitize"
@@ -42,10 +45,21 @@ OPTIONS = {
     "ASAN_OPTIONS": "abort_on_error=1:leak_check_at_exit=0:malloc_context_size=12",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
-ROUNDS = [
-    ("http lines, splice", {"log_format": "http", "splice": True, "http_reuse": "always"}),
-    ("JSON lines, copying", {"log_format": "json", "splice": False, "http_reuse": "safe", "abort_on_close": False}),
+SMALL = {"buffer_bytes": 4096, "max_header_bytes": 3072, "max_target_bytes": 1024, "pool_idle": 3}
+ROUNDS = [                                       # name, share of the requests, configuration, how it ends
+    ("http lines, splice", 0.5, {"log_format": "http", "splice": True, "http_reuse": "always"}, "end"),
+    ("JSON lines, small buffers, copying", 0.4,
+     {"log_format": "json", "splice": False, "http_reuse": "safe", "abort_on_close": False, **SMALL}, "end"),
+    ("cut off at work", 0.1, {"log_format": "http", "http_reuse": "aggressive", "dont_log_null": True}, "cut"),
 ]
+LOADS = {
+    "kept alive": (HTTP, "--connections 48 --host bulk.test"),
+    "new connections": (HTTP, "--connections 8 --host bulk.test --each-new"),
+    "queue": (HTTP, "--connections 24 --host queue.test"),
+    "1 MiB": (HTTP, "--connections 4 --rate 40 --host bulk.test --path /1m"),
+    "TCP": (TCP, "--connections 4 --rate 500 --tcp 300"),
+    "TCP, new connections": (TCP, "--connections 4 --tcp 100000 --each-new"),
+}
 REPORT = re.compile(r"runtime error:|ERROR: AddressSanitizer|ERROR SUMMARY: [1-9]")
 
 
@@ -83,7 +97,7 @@ class Host:
     """The process with the engine."""
 
     def __init__(self, name: str, words: list[str], env: dict[str, str], config: dict[str, Any], ports: dict[str, list[int]]) -> None:
-        self.errors = REPORTS / f"{name.replace(', ', '-').replace(' ', '-')}.log"
+        self.errors = REPORTS / f"{name.replace(',', '').replace(' ', '-')}.log"
         with self.errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 [*words, str(HERE / "host.py"), json.dumps({"config": config, "ports": ports})],
@@ -140,72 +154,95 @@ class Helpers:
         self.ports: dict[str, list[int]] = {"bulk": ports[:4], "tcp": ports[4:], **json.loads(self._odd.stdout.readline())}
 
     def stop(self) -> None:
+        """End the endpoints; it may be said twice."""
         for process in (self._fast, self._odd):
             assert process.stdin
             process.stdin.close()
             process.wait(LAST_S)
 
-    @staticmethod
-    def load(listening: list[int], seconds: float) -> list[str]:
-        """All sorts of load at once; what went wrong with it."""
-        web, tcp = f"127.0.0.1:{listening[HTTP]}", f"127.0.0.1:{listening[TCP]}"
-        sorts = {
-            "kept alive": [web, "--connections", "48", "--host", "bulk.test"],
-            "new connections": [web, "--connections", "8", "--host", "bulk.test", "--each-new"],
-            "queue": [web, "--connections", "24", "--host", "queue.test"],
-            "1 MiB": [web, "--connections", "4", "--rate", "40", "--host", "bulk.test", "--path", "/1m"],
-            "TCP": [tcp, "--connections", "4", "--rate", "500", "--tcp", "300"],
-            "TCP, new connections": [tcp, "--connections", "4", "--tcp", "100000", "--each-new"],
-        }
-        running = {
-            name: subprocess.Popen(
-                [TOOLS / "loadgen", "--connect", *words, "--seconds", str(seconds), "--warm", "0"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            ) for name, words in sorts.items()
-        }
+    @contextlib.contextmanager
+    def loading(self, listening: list[int], seconds: float) -> Iterator[dict[str, subprocess.Popen[str]]]:
+        """All sorts of load at once, for so long; what still runs afterwards is ended."""
+        running = {}
+        for name, (number, words) in LOADS.items():
+            command = [TOOLS / "loadgen", "--connect", f"127.0.0.1:{listening[number]}", "--seconds", str(seconds), "--warm", "0"]
+            running[name] = subprocess.Popen([*command, *words.split()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        try:
+            yield running
+        finally:
+            for process in running.values():
+                process.kill()
+                process.communicate()
+
+    def load(self, listening: list[int], seconds: float) -> list[str]:
+        """Load for so long; what went wrong with it."""
         found = []
-        for name, process in running.items():
-            said, _ = process.communicate(timeout=seconds + LAST_S)
-            errors = {kind: n for kind, n in json.loads(said.splitlines()[-1])["errors"].items() if n} if said.count("\n") > 1 else said
-            if errors or process.returncode:
-                found.append(f"load, {name}: {errors}")
+        with self.loading(listening, seconds) as running:
+            for name, process in running.items():
+                said, _ = process.communicate(timeout=seconds + LAST_S)
+                if process.returncode:
+                    found.append(f"load, {name}: status {process.returncode}")
+                elif errors := {kind: n for kind, n in json.loads(said.splitlines()[-1])["errors"].items() if n}:
+                    found.append(f"load, {name}: {errors}")
         return found
 
 
-def run_round(number: int, words: list[str], env: dict[str, str], requests: int, until_s: float, leaks: bool) -> list[str]:
-    name, config = ROUNDS[number]
-    began_s = time.monotonic()
-    helpers = Helpers()
-    host = Host(name, words, env, config, helpers.ports)
-    found: list[str] = []
-    facts: dict[str, Any] = {}
-    crowd = Crowd(host.listening, THREADS, number)
-    try:
-        while True:
-            found += helpers.load(host.listening, STEP_S)
-            facts = host.ask("facts")
-            if facts["totals"]["requests"] >= requests or time.monotonic() > until_s or found or crowd.findings:
-                break
-        crowd.stop(LAST_S)
-        helpers.stop()
-        facts = host.ask("end")
-        found += facts["findings"]
-    except EOFError:
-        crowd.stop(LAST_S)
-        helpers.stop()
-    found += crowd.findings + host.findings()
-    if leaks and not found:
-        found += host.leaks() if facts.get("leaks_checked") else ["no leak checker was there"]
-    totals = facts.get("totals", {})
-    done = totals.get("requests", 0)
-    if done < requests:
-        found.append(f"{done:,} requests were made, {requests:,} are wanted")
-    if facts.get("tables", 0) < SWAPS_LEAST * requests // 500_000:
-        found.append(f"{facts.get('tables')} tables were in force")
-    print(f"{name}: {done:,} requests on {totals.get('accepted', 0):,} connections, {totals.get('answered_here', 0):,} answered here,"
-          f" {totals.get('spliced', 0) >> 20:,} MiB spliced, {facts.get('tables', 0):,} tables, {facts.get('lines', 0):,} access lines,"
-          f" {sum(crowd.visits.values()):,} odd visits; {time.monotonic() - began_s:.0f} s; {len(found)} findings", flush=True)
-    return found
+class Round:
+    """One engine from its start to its end, with all that comes to it."""
+
+    def __init__(self, number: int, words: list[str], env: dict[str, str], requests: int) -> None:
+        self.name, share, config, self.ending = ROUNDS[number]
+        self._requests = int(requests * share)
+        self._began_s = time.monotonic()
+        self._helpers = Helpers()
+        self._host = Host(self.name, words, env, config, self._helpers.ports)
+        self._crowd = Crowd(self._host.listening, THREADS, number)
+        self._facts: dict[str, Any] = {}
+        self.findings: list[str] = []
+
+    def run(self, until_s: float, leaks: bool) -> None:
+        try:
+            while not self._over(until_s):
+                self.findings += self._helpers.load(self._host.listening, STEP_S)
+                self._facts = self._host.ask("facts")
+            self._end()
+        except EOFError:
+            self._crowd.stop(LAST_S)
+        self._helpers.stop()
+        self.findings += self._crowd.findings + self._host.findings()
+        if leaks and not self.findings:
+            self.findings += self._host.leaks() if self._facts.get("leaks_checked") else ["no leak checker was there"]
+        self._report()
+
+    def _over(self, until_s: float) -> bool:
+        done = self._facts.get("totals", {}).get("requests", 0)
+        return done >= self._requests or time.monotonic() > until_s or bool(self.findings or self._crowd.findings)
+
+    def _end(self) -> None:
+        if self.ending == "end":                 # all leave, and then nothing may be left
+            self._crowd.stop(LAST_S)
+            self._helpers.stop()
+            self._facts = self._host.ask("end")
+        else:                                    # the engine goes first; what becomes of its clients is not their fault
+            before = list(self._crowd.findings)
+            with self._helpers.loading(self._host.listening, LAST_S):
+                until(lambda: self._host.ask("facts")["totals"]["connections"] > 80, LAST_S, "the load is at work")
+                self._facts = self._host.ask("cut")
+            self._crowd.stop(LAST_S)
+            self._crowd.findings = before
+        self.findings += self._facts["findings"]
+
+    def _report(self) -> None:
+        facts, totals = self._facts, self._facts.get("totals", {})
+        done = totals.get("requests", 0)
+        if done < self._requests:
+            self.findings.append(f"{done:,} requests were made, {self._requests:,} are wanted")
+        if facts.get("tables", 0) < SWAPS_LEAST * self._requests // 500_000:
+            self.findings.append(f"only {facts.get('tables')} tables were in force")
+        print(f"{self.name}: {done:,} requests on {totals.get('accepted', 0):,} connections, {totals.get('answered_here', 0):,} answered"
+              f" here, {totals.get('spliced', 0) >> 20:,} MiB spliced, {facts.get('tables', 0):,} tables, {facts.get('lines', 0):,} access"
+              f" lines and {facts.get('dropped', 0):,} dropped, {sum(self._crowd.visits.values()):,} odd visits;"
+              f" {time.monotonic() - self._began_s:.0f} s; {len(self.findings)} findings", flush=True)
 
 
 def memcheck(build: Path) -> tuple[list[str], dict[str, str]]:
@@ -233,7 +270,9 @@ def main() -> int:
         began_s = time.monotonic()
         for number in range(len(ROUNDS)):
             until_s = began_s + chosen.minutes * 60 * (number + 1) / len(ROUNDS)
-            found += run_round(number, words, env, chosen.requests // len(ROUNDS), until_s, not chosen.memcheck)
+            one = Round(number, words, env, chosen.requests)
+            one.run(until_s, not chosen.memcheck)
+            found += [f"{one.name}: {finding}" for finding in one.findings]
     except CannotRun as why:
         print(why, file=sys.stderr)
         return 2
