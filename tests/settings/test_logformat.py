@@ -38,7 +38,8 @@ def test_a_text_becomes_pieces() -> None:
 
 
 @pytest.mark.parametrize(("text", "told"), [
-    ("%ci %xx", "column 5: there is no variable %xx"), ("ab%", "column 3: "), ("a %% %5", "column 6: "), ("%{+Z}ci", "column 1: {+Z} is no list"),
+    ("%ci %xx", "column 5: there is no variable %xx"), ("ab%", "column 3: "), ("a %% %5", "column 6: "),
+    ("%{+Z}ci", "column 1: {+Z} is no list"),
     ("x %[rand(5)]", "column 3: %[rand(5)] cannot be answered here"), ("%[req.hdr(a b)]", "column 1: "), ("%[", "column 1: "),
     ("%{+Q", "column 1: "), ("%cix", "there is no variable %cix"),
 ])

@@ -157,9 +157,9 @@ def test_fields_about_client_certificates_are_stripped_unless_the_operator_wants
     "%", "5%", "%[", "%[res.hdr(X)]", "%[req.hdr()]", "%[env(A)]", "%{Z}[ssl_c_der]", "a\r\nb", "%[req.hdr(X),up]",
 ])
 def test_values_that_are_none_are_refused(value):
-    with pytest.raises(ValueError, match="value|hdr|control"):
+    with pytest.raises(ValueError, match=r"value|hdr|control"):
         build([route("h", request_headers=sets(("X", value)))])
-    with pytest.raises(ValueError, match="value|hdr|control"):
+    with pytest.raises(ValueError, match=r"value|hdr|control"):
         TableBuilder(sets(("X", value)))
 
 

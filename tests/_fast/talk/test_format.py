@@ -5,12 +5,12 @@ import os
 import re
 
 import pytest
+from tests.doors.accesslog_doors import new_zone
+from tests.doors.format_doors import Story
 
 from edged._fast.talk.format import Format, Notebook
 from edged.settings.logformat import pieces
 from tests.doors import format_doors as doors
-from tests.doors.accesslog_doors import new_zone
-from tests.doors.format_doors import Story
 
 FULL = {"timers": (5, 1, 2, 3, 4, 15), "counts": (6, 5, 4, 3, 2, 1), "bytes": (1234, 56), "retries": (2, True), "lines": 9, "tls": True}
 
@@ -113,8 +113,8 @@ def test_every_room_is_kept():
 
 def test_captures_stand_where_haproxy_has_them():
     noted = Notebook(
-        [("request", "Host", 9), ("request", "X-A", 9), ("response", "Server", 9), ("cookie", "S=", 9), ("set-cookie", "S=", 9)], 2, 1, True,
-        None, "",
+        [("request", "Host", 9), ("request", "X-A", 9), ("response", "Server", 9), ("cookie", "S=", 9), ("set-cookie", "S=", 9)],
+        2, 1, True, None, "",
     )
     raw = b"GET / HTTP/1.1\r\nHost: h\r\nX-A: a|\r\nCookie: S=1\r\n\r\n"
     story = Story(noted, request=raw, response=b"HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n", **FULL)
