@@ -249,7 +249,8 @@ def memcheck(build: Path) -> tuple[list[str], dict[str, str]]:
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise CannotRun("valgrind is needed")
-    words = [valgrind, "--tool=memcheck", "--error-exitcode=9", "--num-callers=20", "--fair-sched=yes", sys.executable]
+    suppressions = f"--suppressions={HERE / 'python.supp'}"
+    words = [valgrind, "--tool=memcheck", "--error-exitcode=9", "--fair-sched=yes", suppressions, sys.executable]
     return words, {**os.environ, "PYTHONMALLOC": "malloc", "PYTHONPATH": str(build.resolve()), "PYTHONSAFEPATH": "1"}
 
 
