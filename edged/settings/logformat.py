@@ -11,8 +11,8 @@ HIDDEN_MOST = 512                                # bytes of a header that a form
 
 _ALIASES = frozenset({
     "ci", "cp", "fi", "fp", "si", "sp", "t", "tr", "T", "Tl", "trg", "trl", "Ts", "ms", "f", "ft", "b", "s", "ST", "B", "U", "TR", "Tq",
-    "Tw", "Tc", "Tr", "Td", "Ta", "Tt", "Ti", "Th", "CC", "CS", "ts", "tsc", "ac", "fc", "bc", "sc", "rc", "sq", "bq", "hr", "hs", "hrl", "hsl",
-    "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "pid", "H", "o",
+    "Tw", "Tc", "Tr", "Td", "Ta", "Tt", "Ti", "Th", "CC", "CS", "ts", "tsc", "ac", "fc", "bc", "sc", "rc", "sq", "bq", "hr", "hs",
+    "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "pid", "H", "o",
 })
 _FETCHES = {                                     # sample fetches, by the alias that says the same
     "src": "ci", "src_port": "cp", "dst": "fi", "dst_port": "fp", "method": "HM", "path": "HP", "query": "query", "url": "url",
