@@ -14,7 +14,7 @@ from edged._fast.base.linux cimport (
     EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, close, edged_errno, edged_mono_us, edged_wall_us, edged_watch,
     epoll_create1, epoll_event, epoll_wait, eventfd, read, write,
 )
-from edged._fast.base.view cimport unlikely
+from edged._fast.base.view cimport check, unlikely
 from edged._fast.memory.buffer cimport blocks_close, blocks_open, stock_close, stock_open
 from edged._fast.parse.head cimport FIELDS_MOST, Head
 from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, bench_refresh
@@ -462,9 +462,14 @@ cdef class Engine:
                 pool_discard(core, core.shelves[core.shelves_listed - 1].first)
             else:
                 core.shelves_listed = core.shelves[core.shelves_listed - 1].next_listed
-        core.again_first = NULL
+        while core.again_first != NULL:          # nobody goes on with it any more
+            core.again_first.in_again = False
+            core.again_first = core.again_first.again
         core.again_last = NULL
+        channels_bury(core)
         relay_close(core)
+        check(core.all == NULL and core.waiting == 0 and core.s.tally.connections == 0 and core.s.tally.pooled == 0)
+        check(core.channels.out == 0 and core.s.fronts.out == 0 and core.s.exchanges.out == 0 and core.s.blocks.out == 0)
         self.ring.ring_bell()
 
 
