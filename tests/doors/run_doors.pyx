@@ -115,7 +115,7 @@ cdef class Shelves:
     cdef Arena arena
     cdef list idles
 
-    def __cinit__(self, uint32_t most=4):
+    def __cinit__(self, uint32_t most=4, uint32_t in_all=1000):
         cdef Core* core = &self.core
         core.ep = -1
         fd = os.memfd_create("arena")
@@ -131,6 +131,7 @@ cdef class Shelves:
         core.waiters = <Waiters*>calloc(SLOTS, sizeof(Waiters))
         core.ep = epoll_create1(EPOLL_CLOEXEC)
         core.pool_most = most
+        core.pooled_most = in_all
         blocks_open(&core.s.blocks, 4096, 4)
         stock_open(&core.channels, sizeof(Channel))
         self.idles = []
@@ -178,8 +179,9 @@ cdef class Shelves:
         return self.idle_of(pool_oldest(&self.core))
 
     def purge(self):
-        pool_purge(&self.core)
+        more = pool_purge(&self.core)
         channels_bury(&self.core)
+        return more
 
     @property
     def pooled(self):

@@ -76,6 +76,7 @@ cdef struct Core:
     Waiters* waiters             # by slot
     uint32_t slots
     uint32_t shelves_listed      # first slot + 1
+    uint32_t shelves_purged      # likewise: those that the purge under way has done with
     uint32_t waiters_listed
     uint32_t waiting             # exchanges in queues
     uint8_t place_freed          # look at them before this turn ends
@@ -85,6 +86,7 @@ cdef struct Core:
     uint32_t n_pipes
     int ep
     uint32_t pool_most           # idle channels kept for one endpoint
+    uint32_t pooled_most         # and for all of them
     uint8_t splice               # allowed
     int64_t splice_ms            # not before: there was no descriptor for a pipe
     uint8_t log_format

@@ -26,7 +26,7 @@ from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
 from edged._fast.run.events cimport event, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
-from edged._fast.run.pool cimport pool_discard, pool_purge
+from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
 from edged._fast.run.relay cimport relay_close
 from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_waiting
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
@@ -45,6 +45,7 @@ cdef enum:
     PURGE_MS = 5000              # pool-purge-delay
     POLL_MS = 5                  # places that other workers free are seen by looking
     BLOCKS_KEPT = 512
+    POOLED_LEAST = 256           # idle channels to endpoints, at least; else half as many as clients may have: a quarter of the descriptors
     TABLES_KEPT = 4              # old ones that running exchanges may hold; beyond that the long ones are detached
 
 _REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
@@ -125,6 +126,7 @@ cdef class Engine:
         self.read_formats(config)
         core.max_connections = config["max_connections"]
         core.pool_most = config["pool_idle"]
+        core.pooled_most = max(POOLED_LEAST, core.max_connections // 2)
         core.splice = config["splice"]
         for status, page in config["error_files"].items():
             _PAGES.append(page)
@@ -333,8 +335,7 @@ cdef class Engine:
         else:
             core.place_freed = False
         if unlikely(core.s.now_ms >= core.purge_ms):
-            core.purge_ms = core.s.now_ms + PURGE_MS
-            pool_purge(core)
+            core.purge_ms = core.s.now_ms if pool_purge(core) else core.s.now_ms + PURGE_MS
             bench_refresh(&core.s.bench, self.arena)
         if unlikely(gate_resume(core, self.listeners)):
             write(self.bell, &one, sizeof(one))
@@ -457,11 +458,8 @@ cdef class Engine:
                 c = core.all
             else:
                 c = c.next
-        while core.shelves_listed:
-            if core.shelves[core.shelves_listed - 1].first != NULL:
-                pool_discard(core, core.shelves[core.shelves_listed - 1].first)
-            else:
-                core.shelves_listed = core.shelves[core.shelves_listed - 1].next_listed
+        while pool_oldest(core) != NULL:
+            pool_discard(core, pool_oldest(core))
         while core.again_first != NULL:          # nobody goes on with it any more
             core.again_first.in_again = False
             core.again_first = core.again_first.again

@@ -7,4 +7,4 @@ cdef void pool_put(Core* core, Channel* c) noexcept nogil                    # c
 cdef Channel* pool_take(Core* core, uint32_t slot, uint64_t address_hash) noexcept nogil     # NULL: none
 cdef void pool_discard(Core* core, Channel* c) noexcept nogil                # close one that is parked
 cdef Channel* pool_oldest(Core* core) noexcept nogil                         # some parked channel, when descriptors run short; not removed
-cdef void pool_purge(Core* core) noexcept nogil                              # pool-purge-delay: close half of what was not needed
+cdef bint pool_purge(Core* core) noexcept nogil                              # pool-purge-delay: close half of what was not needed; True: go on next turn

@@ -4,6 +4,9 @@ from edged._fast.base.view cimport check
 from edged._fast.run.channel cimport channel_close
 from edged._fast.run.core cimport Shelf
 
+cdef enum:
+    PURGE_MOST = 64              # closed in one turn; the traffic goes on meanwhile
+
 
 cdef void pool_remove(Core* core, Channel* c) noexcept nogil:
     cdef Shelf* shelf = &core.shelves[c.slot]
@@ -37,6 +40,8 @@ cdef void pool_put(Core* core, Channel* c) noexcept nogil:
             channel_close(core, c)
             return
         pool_discard(core, shelf.last)
+    elif core.s.tally.pooled >= core.pooled_most and pool_oldest(core) != NULL:
+        pool_discard(core, pool_oldest(core))
     c.shelf_prev = NULL
     c.shelf_next = shelf.first
     if shelf.first != NULL:
@@ -64,8 +69,7 @@ cdef Channel* pool_take(Core* core, uint32_t slot, uint64_t address_hash) noexce
     return c
 
 
-cdef Channel* pool_oldest(Core* core) noexcept nogil:
-    cdef uint32_t listed = core.shelves_listed
+cdef Channel* last_of(Core* core, uint32_t listed) noexcept nogil:
     while listed:
         if core.shelves[listed - 1].last != NULL:
             return core.shelves[listed - 1].last
@@ -73,21 +77,32 @@ cdef Channel* pool_oldest(Core* core) noexcept nogil:
     return NULL
 
 
-cdef void pool_purge(Core* core) noexcept nogil:
-    cdef uint32_t listed = core.shelves_listed, keep = 0, next_listed, spare
+cdef Channel* pool_oldest(Core* core) noexcept nogil:
+    cdef Channel* c = last_of(core, core.shelves_listed)
+    return c if c != NULL else last_of(core, core.shelves_purged)
+
+
+cdef bint pool_purge(Core* core) noexcept nogil:
+    cdef uint32_t at, spare, closed = 0
     cdef Shelf* shelf
-    while listed:
-        shelf = &core.shelves[listed - 1]
-        next_listed = shelf.next_listed
+    while core.shelves_listed:
+        at = core.shelves_listed
+        shelf = &core.shelves[at - 1]
         spare = (shelf.least + 1) // 2
         while spare and shelf.last != NULL:
+            if closed == PURGE_MOST:
+                shelf.least = 2 * spare - 1      # so many are still to go
+                return True
             pool_discard(core, shelf.last)
             spare -= 1
+            closed += 1
+        core.shelves_listed = shelf.next_listed
         shelf.least = shelf.n
         if shelf.n:
-            shelf.next_listed = keep
-            keep = listed
+            shelf.next_listed = core.shelves_purged
+            core.shelves_purged = at
         else:
             shelf.listed = False
-        listed = next_listed
-    core.shelves_listed = keep
+    core.shelves_listed = core.shelves_purged
+    core.shelves_purged = 0
+    return False

@@ -26,6 +26,14 @@ def test_beyond_the_limit_the_oldest_is_closed():
     assert (pool.take(), pool.take(), pool.take()) == (c, b, None)
 
 
+def test_beyond_the_limit_for_all_one_of_another_endpoint_is_closed():
+    pool = Shelves(most=4, in_all=3)
+    idles = [pool.put(pool.connect(slot)) for slot in (1, 2, 3, 4, 5)]
+    assert pool.pooled == 3
+    assert [idle.open for idle in idles].count(False) == 2
+    assert idles[-1].open
+
+
 def test_none_may_be_kept():
     pool = Shelves(most=0)
     a = pool.put(pool.connect())
@@ -63,6 +71,20 @@ def test_the_purge_closes_half_of_what_was_not_needed():
     pool.purge()
     pool.purge()
     assert (pool.pooled, pool.listed()) == (0, [])
+
+
+def test_the_purge_closes_so_many_in_one_turn_and_goes_on_in_the_next():
+    pool = Shelves(most=200)
+    for slot in (1, 2):
+        for _ in range(150):
+            pool.put(pool.connect(slot))
+    assert not pool.purge()
+    left = []
+    while pool.purge():
+        left.append(pool.pooled)
+    assert left == [236, 172]
+    assert pool.pooled == 150
+    assert sorted(pool.listed()) == [1, 2]
 
 
 def test_the_purge_spares_what_was_in_use():
