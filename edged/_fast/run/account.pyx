@@ -1,6 +1,6 @@
 """The books. See account.pxd."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from edged._fast.base.view cimport unlikely, view

@@ -1,10 +1,10 @@
 """Listening sockets. See gate.pxd."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t
 
 from edged._fast.base.linux cimport (
-    EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, close, edged_accept,
-    edged_address, edged_address_read, edged_errno, edged_reset, edged_watch,
+    EAGAIN, ECONNABORTED, EINTR, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, close, edged_accept, edged_address, edged_address_read,
+    edged_errno, edged_reset, edged_watch,
 )
 from edged._fast.base.view cimport unlikely
 from edged._fast.run.channel cimport channel_close, channel_open

@@ -7,7 +7,7 @@ from edged._fast.base.linux cimport (
     EINPROGRESS, EMFILE, ENFILE, close, edged_address, edged_address_read, edged_connect_ip, edged_connect_unix, edged_errno,
     edged_local, edged_socket,
 )
-from edged._fast.base.view cimport View, check, likely, unlikely
+from edged._fast.base.view cimport View, check, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n
 from edged._fast.route.table cimport Endpoint, table_text
 from edged._fast.run.account cimport account
@@ -21,8 +21,8 @@ from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_plan
 from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
-    PHASE_ASK, PHASE_DIAL, PHASE_END, X_COUNTED, X_FRESH, X_PRIVATE, X_QUEUED, exchange_close, exchange_connected, exchange_dialled,
-    exchange_step, exchange_timeout,
+    PHASE_ASK, PHASE_DIAL, X_FRESH, X_PRIVATE, X_QUEUED, exchange_close, exchange_connected, exchange_dialled, exchange_step,
+    exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_RESET, FRONT_WAIT, FrontWant, front_close, front_ended, front_step,
@@ -30,8 +30,8 @@ from edged._fast.talk.h1 cimport (
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
-    DEADLINE_FRONT, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
-    PORT_WRITABLE, Port, REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+    DEADLINE_FRONT, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
+    REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
 )
 
 cdef extern from * nogil:

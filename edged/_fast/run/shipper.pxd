@@ -13,7 +13,7 @@ cdef enum:
 cdef enum Outcome:
     EMPTY = 0                    # all that was there has gone
     AGAIN                        # a fair share has gone, there is more
-    FULL                         # the target takes no more for now
+    FULL                         # the target takes no more at this moment
     DEAD                         # it failed: `error` says how
 
 cdef class Shipper:

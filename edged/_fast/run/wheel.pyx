@@ -3,7 +3,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from edged._fast.base.view cimport check
 from edged._fast.run.core cimport TICK_BITS, WHEEL_SLOTS, Link
 
 cdef extern from * nogil:

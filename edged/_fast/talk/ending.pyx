@@ -4,12 +4,12 @@ from libc.string cimport strlen
 
 from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.buffer cimport buffer_hold, buffer_room, buffer_take
-from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_HEAD, REPLY_JSON, REPLY_KEEP_ALIVE, REPLY_MOST, reply_error
+from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_HEAD, REPLY_JSON, REPLY_KEEP_ALIVE, reply_error
 from edged._fast.talk.exchange cimport (
     PHASE_END, X_BACK_STAYS, X_ANSWER_BEGUN, X_CLIENT_STAYS, X_COUNTED, X_CUT, X_HEAD, X_JSON, X_TCP,
 )
 from edged._fast.talk.spelling cimport spell_head
-from edged._fast.talk.wants cimport PORT_BROKEN, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK
+from edged._fast.talk.wants cimport PORT_BROKEN, WANT_DROP, WANT_END, WANT_PARK
 
 
 cdef void take_head(Exchange* x) noexcept nogil:

@@ -4,9 +4,7 @@ from libc.string cimport memcpy, memset
 
 from edged._fast.base.view cimport View, check, likely
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view
-from edged._fast.parse.chunked cimport (
-    CHUNK_BAD, CHUNK_DATA, CHUNK_END, CHUNK_MORE, ChunkEvent, chunked_next, chunked_size_line, chunked_start,
-)
+from edged._fast.parse.chunked cimport CHUNK_BAD, CHUNK_END, CHUNK_MORE, ChunkEvent, chunked_next, chunked_size_line, chunked_start
 from edged._fast.talk.wants cimport PORT_BROKEN, PORT_EOF, PORT_RAW_LAST, PORT_READ, RAW_ENDLESS
 
 cdef enum:

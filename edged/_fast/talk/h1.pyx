@@ -3,8 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
-from edged._fast.base.status cimport BAD, DONE, MORE, Status
-from edged._fast.base.view cimport check, likely, unlikely
+from edged._fast.base.status cimport BAD, MORE, Status
+from edged._fast.base.view cimport check, unlikely
 from edged._fast.memory.buffer cimport buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
 from edged._fast.parse.head cimport head_request
 from edged._fast.parse.proxyline cimport ProxyLine, proxyline_parse
@@ -14,8 +14,7 @@ from edged._fast.talk.exchange cimport (
 )
 from edged._fast.talk.flow cimport FLOW_TO_EOF
 from edged._fast.talk.wants cimport (
-    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, DEADLINE_FRONT, MODE_TCP, Network, PORT_BROKEN, PORT_EOF,
-    PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, WANT_NOTHING,
+    DEADLINE_FRONT, MODE_TCP, Network, PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED,
 )
 
 cdef enum:
