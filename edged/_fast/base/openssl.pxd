@@ -1,0 +1,92 @@
+# The functions of the one OpenSSL in this process: the library that pyOpenSSL has loaded. No header of it is needed: all that it
+# hands out stays opaque here. `install` fills in the addresses before anything is called; edged/tls/openssl.py finds them.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    SSL_ERROR_NONE = 0
+    SSL_ERROR_SSL = 1
+    SSL_ERROR_WANT_READ = 2
+    SSL_ERROR_WANT_WRITE = 3
+    SSL_ERROR_SYSCALL = 5
+    SSL_ERROR_ZERO_RETURN = 6
+    SSL_CTRL_MODE = 33
+    SSL_CTRL_SET_TLSEXT_HOSTNAME = 55
+    SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB = 63
+    SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP = 71
+    SSL_MODE_ENABLE_PARTIAL_WRITE = 1
+    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER = 2
+    SSL_MODE_RELEASE_BUFFERS = 16
+    SSL_TLSEXT_ERR_OK = 0
+    SSL_TLSEXT_ERR_NOACK = 3
+    BIO_CTRL_EOF = 2
+    BIO_CTRL_FLUSH = 11
+    BIO_FLAGS_READ = 1
+    BIO_FLAGS_WRITE = 2
+    BIO_FLAGS_SHOULD_RETRY = 8
+    BIO_TYPE_SOURCE_SINK = 0x400
+    X509_V_OK = 0
+
+ctypedef int (*Biotalk)(void* bio, char* at, int n) noexcept nogil
+ctypedef long (*Bioctrl)(void* bio, int command, long number, void* what) noexcept nogil
+ctypedef int (*Alpnselect)(void* ssl, const uint8_t** out, uint8_t* n, const uint8_t* offered, unsigned int offered_n, void* arg) noexcept nogil
+ctypedef int (*Ticketkeys)(void* ssl, unsigned char* name, unsigned char* iv, void* cipher, void* mac, int encrypt) noexcept nogil
+ctypedef void (*Callback)() noexcept nogil
+
+cdef struct OpenSSL:             # in the order of openssl.NAMES
+    # conversations
+    void* (*SSL_new)(void* context) noexcept nogil
+    void (*SSL_free)(void* ssl) noexcept nogil
+    void (*SSL_set_accept_state)(void* ssl) noexcept nogil
+    void (*SSL_set_connect_state)(void* ssl) noexcept nogil
+    void (*SSL_set_bio)(void* ssl, void* read, void* write) noexcept nogil
+    int (*SSL_do_handshake)(void* ssl) noexcept nogil
+    int (*SSL_read)(void* ssl, void* at, int n) noexcept nogil
+    int (*SSL_write)(void* ssl, const void* at, int n) noexcept nogil
+    int (*SSL_shutdown)(void* ssl) noexcept nogil
+    int (*SSL_get_error)(const void* ssl, int answer) noexcept nogil
+    int (*SSL_has_pending)(const void* ssl) noexcept nogil
+    long (*SSL_ctrl)(void* ssl, int command, long number, void* what) noexcept nogil
+    int (*SSL_use_cert_and_key)(void* ssl, void* x509, void* key, void* chain, int instead) noexcept nogil
+    int (*SSL_set1_host)(void* ssl, const char* name) noexcept nogil
+    int (*SSL_set_alpn_protos)(void* ssl, const unsigned char* protocols, unsigned int n) noexcept nogil     # 0: done
+    void (*SSL_get0_alpn_selected)(const void* ssl, const unsigned char** at, unsigned int* n) noexcept nogil
+    const char* (*SSL_get_version)(const void* ssl) noexcept nogil
+    const void* (*SSL_get_current_cipher)(const void* ssl) noexcept nogil
+    const char* (*SSL_CIPHER_get_name)(const void* cipher) noexcept nogil
+    int (*SSL_session_reused)(const void* ssl) noexcept nogil
+    long (*SSL_get_verify_result)(const void* ssl) noexcept nogil
+    const char* (*X509_verify_cert_error_string)(long result) noexcept nogil
+    void* (*SSL_get1_session)(void* ssl) noexcept nogil
+    int (*SSL_set_session)(void* ssl, void* session) noexcept nogil
+    void (*SSL_SESSION_free)(void* session) noexcept nogil
+    int (*SSL_SESSION_is_resumable)(const void* session) noexcept nogil
+    # contexts
+    long (*SSL_CTX_ctrl)(void* context, int command, long number, void* what) noexcept nogil
+    long (*SSL_CTX_callback_ctrl)(void* context, int command, Callback callback) noexcept nogil
+    void (*SSL_CTX_set_alpn_select_cb)(void* context, Alpnselect callback, void* arg) noexcept nogil
+    int (*SSL_CTX_set_tlsext_ticket_key_evp_cb)(void* context, Ticketkeys callback) noexcept nogil
+    int (*SSL_CTX_set_num_tickets)(void* context, size_t n) noexcept nogil
+    # byte channels
+    void* (*BIO_meth_new)(int kind, const char* name) noexcept nogil
+    int (*BIO_meth_set_read)(void* method, Biotalk read) noexcept nogil
+    int (*BIO_meth_set_write)(void* method, Biotalk write) noexcept nogil
+    int (*BIO_meth_set_ctrl)(void* method, Bioctrl ctrl) noexcept nogil
+    void (*BIO_meth_free)(void* method) noexcept nogil
+    void* (*BIO_new)(const void* method) noexcept nogil
+    int (*BIO_free)(void* bio) noexcept nogil
+    int (*BIO_up_ref)(void* bio) noexcept nogil
+    void (*BIO_set_data)(void* bio, void* data) noexcept nogil
+    void* (*BIO_get_data)(void* bio) noexcept nogil
+    void (*BIO_set_init)(void* bio, int init) noexcept nogil
+    void (*BIO_set_flags)(void* bio, int flags) noexcept nogil
+    void (*BIO_clear_flags)(void* bio, int flags) noexcept nogil
+    void* (*SSL_get_rbio)(const void* ssl) noexcept nogil
+    # errors and memory
+    unsigned long (*ERR_peek_error)() noexcept nogil
+    void (*ERR_clear_error)() noexcept nogil
+    const char* (*ERR_reason_error_string)(unsigned long error) noexcept nogil
+    void* (*CRYPTO_malloc)(size_t n, const char* file, int line) noexcept nogil
+    void (*CRYPTO_free)(void* at, const char* file, int line) noexcept nogil
+
+cdef OpenSSL openssl
