@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .certificate import Trust
 from .policy import Balance, Timeouts
 
 
@@ -16,6 +17,7 @@ class Endpoint:
     cookie: str = ""             # value of the sticky cookie that leads here
     maxconn: int = 0             # exchanges at once over all workers; 0: no limit
     backup: bool = False
+    server_name: str = ""        # what its certificate is to name where the backend checks that, and the SNI it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,6 @@ class Backend:
     retries: int = 3             # after the first attempt (http-edge-behaviour.md 6)
     redispatch: int = -1         # option redispatch: -1 on the last retry, n > 0 each n-th, 0 off
     maxqueue: int = 0            # requests bound to one endpoint by persistence that may wait; 0: no limit
+    trust: Trust | None = None   # TLS to the endpoints; None: plain
+    check_name: bool = False     # the endpoint's certificate must name its `server_name`
+    send_sni: bool = False       # `server_name` as SNI

@@ -36,3 +36,8 @@ class Listener:
     v6only: bool = False
     freebind: bool = False       # IP_FREEBIND: the address may come later
     permissions: int = 0o660     # of a unix socket's file
+    tls: bool = False            # TLS ends here: always with https; with tcp it is then relayed
+    client_auth: str = "none"    # none, optional, required: the client's certificate
+    client_ca: str = ""          # file of the authorities that clients are certified by
+    client_crl: str = ""         # file of what they revoked; "": nothing is
+    client_filter: str = ""      # regular expression that the client's subject must match; "": any

@@ -3,18 +3,11 @@
 from dataclasses import dataclass
 
 from .backend import Backend
+from .certificate import Certificate
+from .origin import Origin
 from .policy import Cookie, Forwarded, HeaderAction, Insecure, Termination
 
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where an object was read: a file and line, or the name of a source and line 0."""
-
-    where: str
-    line: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.where}:{self.line}" if self.line else self.where
+__all__ = ["Origin", "Route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +33,4 @@ class Route:
     uid: str = ""
     created_s: float = 0.0       # creationTimestamp, seconds since the epoch: the older claim wins
     origin: Origin = Origin("")
+    certificate: Certificate | None = None   # shown for the host; None: that of the directory, or the default one

@@ -16,10 +16,11 @@ from edged._fast.route.actions cimport are_evaluated, move_actions, write_action
 from edged._fast.route.image cimport Image
 from edged._fast.route.layout cimport GROUP_ANY, GROUP_EXACT, GROUP_NONE, GROUP_WILDCARD, Preface, host_hash
 from edged._fast.route.table cimport (
-    BALANCE_FIRST, BALANCE_HDR, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN, BALANCE_SOURCE, BALANCE_STATIC_RR, BALANCE_URI,
-    BALANCE_URL_PARAM, FORWARDED_APPEND, FORWARDED_IF_NONE, FORWARDED_NEVER, FORWARDED_REPLACE, HASH_AVALANCHE, HASH_CONSISTENT,
-    HASH_CRC32, HASH_DJB2, HASH_NONE, HASH_SDBM, HASH_WHOLE, HASH_WT6, RECIPE_ADJUST_CASE, RECIPE_EVALUATE, RECIPE_PASSTHROUGH,
-    RECIPE_PLAIN, RECIPE_REDIRECT, RECIPE_REENCRYPT, RECIPE_TLS, RECIPE_WILDCARD, Backend, Endpoint, Recipe, Text,
+    BACKEND_CHECK_NAME, BACKEND_SEND_SNI, BALANCE_FIRST, BALANCE_HDR, BALANCE_LEASTCONN, BALANCE_RANDOM, BALANCE_ROUNDROBIN,
+    BALANCE_SOURCE, BALANCE_STATIC_RR, BALANCE_URI, BALANCE_URL_PARAM, FORWARDED_APPEND, FORWARDED_IF_NONE, FORWARDED_NEVER,
+    FORWARDED_REPLACE, HASH_AVALANCHE, HASH_CONSISTENT, HASH_CRC32, HASH_DJB2, HASH_NONE, HASH_SDBM, HASH_WHOLE, HASH_WT6,
+    RECIPE_ADJUST_CASE, RECIPE_EVALUATE, RECIPE_PASSTHROUGH, RECIPE_PLAIN, RECIPE_REDIRECT, RECIPE_REENCRYPT, RECIPE_TLS, RECIPE_WILDCARD,
+    Backend, Endpoint, Recipe, Text,
 )
 
 cdef dict TERMINATIONS = {
@@ -35,6 +36,7 @@ cdef dict ALGORITHMS = {
 cdef dict FUNCTIONS = {"sdbm": HASH_SDBM, "djb2": HASH_DJB2, "wt6": HASH_WT6, "crc32": HASH_CRC32, "none": HASH_NONE}
 
 cdef object is_token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+cdef object is_server_name = re.compile(r"[0-9A-Za-z._-]{0,253}").fullmatch
 cdef object is_cookie_value = re.compile(r"[!#-+\--:<-\[\]-~]*").fullmatch
 cdef str IN_A_TARGET = "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"         # printable, as it may stand in a request target
 
@@ -241,13 +243,28 @@ cdef int write_endpoint(Image image, Endpoint* out, object endpoint, uint32_t sl
         raise ValueError(f"weight {weight} is not within 0 and 256")
     if not is_cookie_value(endpoint.cookie):
         raise ValueError(f"{endpoint.cookie!r} cannot be a cookie's value")
+    if not is_server_name(endpoint.server_name):
+        raise ValueError(f"{endpoint.server_name!r} cannot be the name of a server")
     out.slot = slot
     out.name = some_text(image, endpoint.name)
+    out.server_name = some_text(image, endpoint.server_name)
     out.cookie = some_text(image, endpoint.cookie)
     out.weight = weight
     out.backup = endpoint.backup
     out.maxconn = endpoint.maxconn
     return set_address(image, out, endpoint.address, endpoint.port)
+
+cdef int set_tls(Backend* out, object backend) except -1:
+    if backend.trust is None:
+        return 0
+    out.trust = backend.trust.id
+    if out.trust == 0:
+        raise ValueError("no trust has the id 0")
+    if backend.check_name:
+        out.tls |= BACKEND_CHECK_NAME
+    if backend.send_sni:
+        out.tls |= BACKEND_SEND_SNI
+    return 0
 
 cdef int write_endpoints(Image image, Backend* out, object backend, object slots) except -1:
     cdef str name = backend.name
@@ -282,6 +299,7 @@ cdef uint32_t write_backend(Image image, object backend, object slots) except 0:
     out.redispatch = backend.redispatch
     out.send_proxy = backend.send_proxy
     out.maxqueue = backend.maxqueue
+    set_tls(&out, backend)
     write_endpoints(image, &out, backend, slots)
     memcpy(image.at + at, &out, sizeof(out))
     end_record(image, at, host_hash(view(image.at + out.name.at, out.name.n), GROUP_NONE))
@@ -300,4 +318,5 @@ cdef uint32_t copy_backend(Image image, const char* old, uint32_t place) except 
             move(&endpoint[i].name, distance)
             move(&endpoint[i].cookie, distance)
             move(&endpoint[i].path, distance)
+            move(&endpoint[i].server_name, distance)
     return at

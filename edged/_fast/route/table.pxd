@@ -7,7 +7,7 @@ from edged._fast.parse.head cimport Head
 from edged._fast.route.layout cimport Text
 
 cdef enum:
-    TABLE_LAYOUT = 2
+    TABLE_LAYOUT = 3
 
 cdef enum:                       # Recipe.flags
     RECIPE_PLAIN = 1             # candidate on http listeners (openshift-routes.md 5.4)
@@ -48,7 +48,7 @@ cdef enum:                       # Backend.hash_flags
     HASH_AVALANCHE = 2
     HASH_WHOLE = 4
 
-cdef struct Endpoint:            # 72 bytes
+cdef struct Endpoint:            # 80 bytes
     uint32_t slot                # its place in the arena
     uint32_t id                  # 1, 2, ... in order of declaration
     Text name                    # in logs
@@ -61,6 +61,11 @@ cdef struct Endpoint:            # 72 bytes
     uint8_t socket[28]           # a ready sockaddr_in or sockaddr_in6
     Text path                    # unix socket
     uint32_t maxconn
+    Text server_name             # what its certificate is to name, and the SNI it is sent; n == 0: nothing
+
+cdef enum:                       # Backend.tls
+    BACKEND_CHECK_NAME = 1       # an endpoint's certificate must name its server_name
+    BACKEND_SEND_SNI = 2
 
 cdef struct Backend:
     Text name
@@ -88,6 +93,9 @@ cdef struct Backend:
     uint32_t maxqueue
     Text hash_key                # header or parameter name, lower case for headers
     uint32_t limited             # 1: some endpoint has a maxconn (else balance need not look)
+    uint8_t tls                  # flags; without a trust: none
+    uint8_t reserved[7]
+    uint64_t trust               # id of whom the endpoints are believed; 0: they are spoken to without TLS
 
 cdef enum PartKind:
     PART_LITERAL = 0

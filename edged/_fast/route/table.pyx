@@ -181,7 +181,9 @@ cdef bint is_recipe(const File* file, const Row* row) noexcept nogil:
         and recipe.forwarded <= FORWARDED_NEVER)
 
 cdef bint is_endpoint(const File* file, const Endpoint* endpoint) noexcept nogil:
-    if not has_text(file, endpoint.name) or not has_text(file, endpoint.cookie) or not has_text(file, endpoint.path):
+    if not has_text(file, endpoint.name) or not has_text(file, endpoint.cookie):
+        return False
+    if not has_text(file, endpoint.path) or not has_text(file, endpoint.server_name):
         return False
     if endpoint.family == 4:
         return endpoint.socket_bytes == 16
@@ -198,6 +200,8 @@ cdef bint is_backend(const File* file, uint32_t offset) noexcept nogil:
     if not has_text(file, backend.name) or not has_text(file, backend.hash_key) or backend.n_active > backend.n:
         return False
     if backend.algorithm > BALANCE_FIRST or backend.hash_function > HASH_NONE or backend.send_proxy > 2:
+        return False
+    if backend.tls > (BACKEND_CHECK_NAME | BACKEND_SEND_SNI if backend.trust else 0):
         return False
     endpoints = <const Endpoint*>(file.at + backend.endpoints)
     for i in range(backend.n):
@@ -361,6 +365,7 @@ cdef class MappedTable:
         cdef const Endpoint* endpoints = table_endpoints(&self.table, backend)
         cdef uint32_t i
         out = dict(backend[0])
+        del out["reserved"]
         out["name"], out["hash_key"] = self.text(backend.name), self.text(backend.hash_key)
         out["endpoints"] = [self.endpoint(&endpoints[i]) for i in range(backend.n)]
         return out
@@ -368,6 +373,7 @@ cdef class MappedTable:
     cdef dict endpoint(self, const Endpoint* endpoint):
         out = dict(endpoint[0])
         out["name"], out["cookie"], out["path"] = self.text(endpoint.name), self.text(endpoint.cookie), self.text(endpoint.path)
+        out["server_name"] = self.text(endpoint.server_name)
         out["socket"] = (<const char*>endpoint.socket)[:endpoint.socket_bytes]
         return out
 

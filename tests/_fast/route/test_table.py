@@ -10,6 +10,7 @@ import pytest
 
 from edged._fast.route.table import TableBuilder, TableError, open_table
 from edged.model.backend import Endpoint
+from edged.model.certificate import Trust
 from edged.model.listener import Listener, Mode
 from edged.model.policy import Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts
 from edged.model.state import State
@@ -313,10 +314,10 @@ def test_a_route_is_told_whole():
         response_headers=(HeaderAction("x-c", ""),),
         backend=backend(
             "be_http:ns:r", endpoints=(
-                Endpoint("192.0.2.1", 8080, "one", weight=256, cookie="abc", maxconn=7), Endpoint("2001:db8::1", 443, "two", weight=0),
+                Endpoint("192.0.2.1", 8080, "one", weight=256, cookie="abc", maxconn=7, server_name="s.ns.svc"), Endpoint("2001:db8::1", 443, "two", weight=0),
                 Endpoint("/run/app.sock", 0, "three", backup=True)),
             balance=Balance(Algorithm.HDR, key="X-User", consistent=True), timeouts=Timeouts(connect_ms=5, tunnel_ms=0),
-            send_proxy=2, retries=9, redispatch=3, maxqueue=11))
+            send_proxy=2, retries=9, redispatch=3, maxqueue=11, trust=Trust(1 << 63, ()), check_name=True, send_sni=True))
     [told] = build([whole]).routes()
     be = told.pop("backend")
     assert told == {
@@ -329,12 +330,12 @@ def test_a_route_is_told_whole():
         "name": "be_http:ns:r", "slot": 1, "n": 3, "n_active": 2, "weight_total": 256, "connect_ms": 5, "server_ms": -1, "client_ms": -1,
         "queue_ms": -1, "tunnel_ms": 0, "server_fin_ms": -1, "client_fin_ms": -1, "retries": 9, "redispatch": 3, "send_proxy": 2,
         "algorithm": 6, "hash_function": 0, "hash_flags": 3, "draws": 2, "hash_depth": 0, "hash_length": 0, "maxqueue": 11,
-        "hash_key": "x-user", "limited": 1,
+        "hash_key": "x-user", "limited": 1, "trust": 1 << 63, "tls": 3,
     }
-    assert [(e["slot"], e["id"], e["name"], e["cookie"], e["weight"], e["port"], e["family"], e["backup"], e["path"], e["maxconn"])
-            for e in endpoints] == [
-        (2, 1, "one", "abc", 256, 8080, 4, 0, "", 7), (3, 2, "two", "", 0, 443, 6, 0, "", 0),
-        (4, 3, "three", "", 1, 0, 1, 1, "/run/app.sock", 0)]
+    assert [(e["slot"], e["id"], e["name"], e["cookie"], e["weight"], e["port"], e["family"], e["backup"], e["path"], e["maxconn"],
+             e["server_name"]) for e in endpoints] == [
+        (2, 1, "one", "abc", 256, 8080, 4, 0, "", 7, "s.ns.svc"), (3, 2, "two", "", 0, 443, 6, 0, "", 0, ""),
+        (4, 3, "three", "", 1, 0, 1, 1, "/run/app.sock", 0, "")]
     assert endpoints[0]["socket"][2:8] == bytes([0x1F, 0x90, 192, 0, 2, 1])
     assert endpoints[1]["socket"][2:] == bytes([1, 0xBB, 0, 0, 0, 0, 0x20, 1, 0xD, 0xB8, *bytes(11), 1, 0, 0, 0, 0])
     assert endpoints[2]["socket"] == b""
@@ -372,6 +373,8 @@ def test_a_rewrite_can_stand_in_a_request_line(rewrite, held):
         {"backend": backend(endpoints=(Endpoint("192.0.2.1", 80, "e", cookie="a;b"),))}, {"backend": backend(send_proxy=3)},
         {"backend": backend(endpoints=(Endpoint("/" + "x" * 107, 0, "e"),))}, {"backend": backend(timeouts=Timeouts(connect_ms=-2))},
         {"backend": backend(balance=Balance(function="md5"))}, {"backend": backend(endpoints=(Endpoint("fe80::1%eth0", 80, "e"),))},
+        {"backend": backend(endpoints=(Endpoint("192.0.2.1", 80, "e", server_name="a b"),))}, {"backend": backend(trust=Trust(0, ()))},
+        {"backend": backend(trust=Trust(1 << 64, ()))},
     ],
     ids=lambda bad: next(iter(bad)),
 )
