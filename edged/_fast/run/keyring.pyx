@@ -1,0 +1,203 @@
+"""Certificates by name, and contexts towards endpoints. See keyring.pxd."""
+
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from edged._fast.base.view cimport check, view, view_same
+
+cdef enum:
+    SIZE_LEAST = 16
+
+cdef extern from * nogil:
+    """
+    static inline uint64_t edged_name_hash(const char *at, size_t n) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        for (size_t i = 0; i < n; i++) hash = (hash ^ (uint8_t)at[i]) * UINT64_C(0x100000001b3);
+        return hash ^ hash >> 29;
+    }
+    """
+    uint64_t name_hash "edged_name_hash"(const char* at, size_t n)
+
+
+# --- looking up ------------------------------------------------------------------------------------------------------
+
+cdef const Entry* find(const Keys* keys, View name) noexcept nogil:
+    cdef uint64_t hash
+    cdef uint32_t at
+    if keys.n == 0:
+        return NULL
+    hash = name_hash(name.at, name.n)
+    at = <uint32_t>hash & (keys.size - 1)
+    while keys.entries[at].shown != NULL:
+        if keys.entries[at].hash == hash and view_same(keys.entries[at].name, name):
+            return &keys.entries[at]
+        at = (at + 1) & (keys.size - 1)
+    return NULL
+
+
+cdef const Entry* keys_find(const Keys* keys, View name) noexcept nogil:
+    cdef char lower[NAME_MOST + 1]               # one place more, in front: for the star
+    cdef const Entry* entry
+    cdef size_t i, dot = 0
+    cdef char c
+    if name.n == 0 or name.n > NAME_MOST:
+        return NULL
+    for i in range(name.n):
+        c = name.at[i]
+        lower[1 + i] = c + 32 if c"A" <= c <= c"Z" else c
+        if c == c"." and dot == 0:
+            dot = i
+    entry = find(keys, view(lower + 1, name.n))
+    if entry != NULL or dot == 0:
+        return entry
+    lower[dot] = c"*"
+    return find(keys, view(lower + dot, name.n - dot + 1))
+
+
+cdef void* keys_trust(const Keys* keys, uint64_t id) noexcept nogil:
+    cdef uint32_t low = 0, high = keys.n_trusts, middle
+    while low < high:
+        middle = (low + high) // 2
+        if keys.trusts[middle].id < id:
+            low = middle + 1
+        else:
+            high = middle
+    if low < keys.n_trusts and keys.trusts[low].id == id:
+        return keys.trusts[low].context
+    return NULL
+
+
+# --- making ----------------------------------------------------------------------------------------------------------
+
+cdef class Served:
+    """A certificate that can be shown: the addresses of an X509, its EVP_PKEY and a STACK_OF(X509) (0: no chain), and an OCSP
+    response to staple (b"": none). `owner` keeps alive what is at these addresses."""
+
+    def __init__(self, x509: int, key: int, chain: int, ocsp: bytes, owner: object) -> None:
+        self.ocsp = ocsp
+        self.owner = owner
+        self.shown.x509 = <void*><uintptr_t>x509
+        self.shown.key = <void*><uintptr_t>key
+        self.shown.chain = <void*><uintptr_t>chain
+        self.shown.ocsp = view(<const char*>self.ocsp, len(ocsp))
+
+
+cdef class Keyring:
+    """Names and what is shown for them. A new one begins as a copy of the one `before`, whose owner may let it go."""
+
+    def __init__(self, Keyring before=None) -> None:
+        self.names = {}                          # bytes: (Served, alpn)
+        self.trusts = {}
+        if before is None:
+            self.make(SIZE_LEAST)
+            return
+        self.make(before.keys.size)
+        memcpy(self.keys.entries, before.keys.entries, before.keys.size * sizeof(Entry))
+        self.keys.n = before.keys.n
+        self.keys.default = before.keys.default
+        self.default = before.default
+        self.names = before.names.copy()
+        self.trusts = before.trusts.copy()
+        self.list_trusts()
+
+    def __dealloc__(self) -> None:
+        free(self.keys.entries)
+        free(self.keys.trusts)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def put(self, bytes name not None, Served certificate not None, alpn: bool) -> None:
+        """Show the certificate for this name: "host" or "*.domain", in lower case. Raises ValueError for one that no client can ask for."""
+        if not 0 < len(name) <= NAME_MOST or name != name.lower():
+            raise ValueError(f"{name!r} is no name in lower case")
+        self.drop(name)
+        if 2 * (self.keys.n + 1) > self.keys.size:
+            self.grow()
+        self.names[name] = (certificate, bool(alpn))
+        self.place(name, certificate, alpn)
+
+    def drop(self, bytes name not None) -> None:
+        """Show the default for this name. Nothing happens where the name is unknown."""
+        if self.names.pop(name, None) is None:
+            return
+        entry = <Entry*>find(&self.keys, view(<const char*>name, len(name)))
+        check(entry != NULL)
+        self.close_gap(<uint32_t>(entry - self.keys.entries))
+        self.keys.n -= 1
+
+    def set_default(self, Served certificate) -> None:
+        """Shown for all other names and for none; None: there is none, and such handshakes are refused."""
+        self.default = certificate
+        self.keys.default.shown = NULL if certificate is None else &certificate.shown
+
+    def put_trust(self, id: int, context: int, owner: object) -> None:
+        """The SSL_CTX for endpoints of this trust; `owner` keeps it alive."""
+        self.trusts[id] = (context, owner)
+        self.list_trusts()
+
+    def drop_trust(self, id: int) -> None:
+        if self.trusts.pop(id, None) is not None:
+            self.list_trusts()
+
+    def find(self, name: bytes) -> Served | None:
+        """What is shown for a name as a client sends it; None: neither a certificate of its own nor a default."""
+        entry = keys_find(&self.keys, view(<const char*>name, len(name)))
+        if entry == NULL:
+            return self.default
+        return self.names[entry.name.at[:entry.name.n]][0]
+
+    cdef int make(self, uint32_t size) except -1:
+        cdef Entry* entries = <Entry*>calloc(size, sizeof(Entry))
+        if entries == NULL:
+            raise MemoryError
+        free(self.keys.entries)
+        self.keys.entries = entries
+        self.keys.size = size
+        self.keys.n = 0
+        return 0
+
+    def grow(self) -> None:
+        self.make(self.keys.size * 2)
+        for name, (certificate, alpn) in self.names.items():
+            self.place(name, certificate, alpn)
+
+    cdef int place(self, bytes name, Served served, bint alpn) except -1:
+        cdef uint64_t hash = name_hash(<const char*>name, len(name))
+        cdef uint32_t at = <uint32_t>hash & (self.keys.size - 1)
+        while self.keys.entries[at].shown != NULL:
+            at = (at + 1) & (self.keys.size - 1)
+        self.keys.entries[at].hash = hash
+        self.keys.entries[at].name = view(<const char*>name, len(name))     # `names` holds it
+        self.keys.entries[at].shown = &served.shown
+        self.keys.entries[at].alpn = alpn
+        self.keys.n += 1
+        return 0
+
+    def close_gap(self, gap: int) -> None:
+        """Move back what stands behind a freed place and belongs further in front."""
+        cdef uint32_t mask = self.keys.size - 1, free_at = gap, at = gap, home
+        while True:
+            at = (at + 1) & mask
+            if self.keys.entries[at].shown == NULL:
+                break
+            home = <uint32_t>self.keys.entries[at].hash & mask
+            if (at - home) & mask >= (at - free_at) & mask:
+                self.keys.entries[free_at] = self.keys.entries[at]
+                free_at = at
+        self.keys.entries[free_at].shown = NULL
+
+    cdef int list_trusts(self) except -1:
+        cdef TrustEntry* listed = <TrustEntry*>calloc(len(self.trusts) + 1, sizeof(TrustEntry))
+        cdef uint32_t n = 0
+        if listed == NULL:
+            raise MemoryError
+        for id in sorted(self.trusts):
+            listed[n].id = id
+            listed[n].context = <void*><uintptr_t>self.trusts[id][0]
+            n += 1
+        free(self.keys.trusts)
+        self.keys.trusts = listed
+        self.keys.n_trusts = n
+        return 0
