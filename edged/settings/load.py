@@ -26,14 +26,17 @@ from edged.settings.tables import (
     RouterTable,
     RunTable,
     TimeoutTable,
+    TlsTable,
     WorkerTable,
 )
+from edged.tls.profiles import VERSIONS
 
 __all__ = ["FILE_MOST_BYTES", "load", "read"]
 
 FILE_MOST_BYTES = 4 * 1024 * 1024
 ERROR_FILE_MOST_BYTES = 64 * 1024
 LISTENERS_MOST = 64                              # one message over the wire carries the descriptors of all
+CLIENT_KEYS = ("client_auth", "client_ca", "client_crl", "client_filter")       # of a listener, in place of those of [tls]
 RESERVED_SOURCES = ("__dir__", "router", "defaults")
 
 T = TypeVar("T")
@@ -88,12 +91,14 @@ class _Reader:
                 self._unknown(name, name, ("listener", "sources", *TABLES))
         worker = self._decided(self._table(WorkerTable, "worker"))
         router = self._table(RouterTable, "router")
+        tls = self._tls(self._table(TlsTable, "tls"))
         settings = replace(
             self._settings,
-            listeners=self._listeners(),
+            listeners=self._listeners(tls),
             sources=self._sources(),
             worker=worker,
             timeouts=self._table(TimeoutTable, "timeouts"),
+            tls=tls,
             log=self._log(self._table(LogTable, "log")),
             run=self._run(self._table(RunTable, "run")),
             defaults=self._defaults(self._table(DefaultTable, "defaults")),
@@ -150,7 +155,7 @@ class _Reader:
 
     # listeners
 
-    def _listeners(self) -> tuple[Listener, ...]:
+    def _listeners(self, tls: TlsTable) -> tuple[Listener, ...]:
         written = self._tree.get("listener", [])
         if not isinstance(written, list) or not all(isinstance(item, dict) for item in written):
             self._problem("listener", "this is a list of tables: write [[listener]]")
@@ -166,7 +171,7 @@ class _Reader:
             self._check_listener(f"listener[{number}]", table)
         names = self._unique("name", tables)
         self._unique("address", tables)
-        return tuple(_listener(number, table, names) for number, table in enumerate(tables))
+        return tuple(replace(_listener(number, table, names), **self._clients(table, tls)) for number, table in enumerate(tables))
 
     def _unique(self, field: str, tables: Sequence[ListenerTable]) -> dict[str, int]:
         """Which listener has which name or address; a problem for each that comes twice. Port 0 is another one each time."""
@@ -186,10 +191,65 @@ class _Reader:
             self._problem(f"{path}.route", f"it is for mode tcp; with mode {table.mode} each request's host and path choose")
         if table.mode == "https":
             self._environment.note(f"{path}: nothing listens on {table.address}: this version does not terminate TLS")
+        if table.tls and table.mode == "http":
+            self._problem(f"{path}.tls", 'write mode = "https" instead')
+        for name in CLIENT_KEYS:
+            if getattr(table, name) and not _terminates(table):
+                self._problem(f"{path}.{name}", 'it has no meaning without TLS: mode = "https", or mode = "tcp" and tls = true')
+            elif name in ("client_ca", "client_crl") and (why := self._unreadable(getattr(table, name))):
+                self._problem(f"{path}.{name}", why)
         if table.accept_proxy == "trusted-only" and not table.trusted:
             self._problem(f"{path}.accept_proxy", 'trusted-only needs "trusted": the networks to believe')
         if table.accept_proxy == "off" and table.trusted:
             self._problem(f"{path}.trusted", 'it has no meaning without accept_proxy = "required" or "trusted-only"')
+
+    def _clients(self, table: ListenerTable, tls: TlsTable) -> dict[str, Any]:
+        """What a listener asks of its clients' certificates: by its own keys, or those of [tls]."""
+        if not _terminates(table):
+            return {}
+        chosen: dict[str, Any] = {name: getattr(table, name) or getattr(tls, name) for name in CLIENT_KEYS}
+        return chosen | {name: chosen[name] and self._absolute(chosen[name]) for name in ("client_ca", "client_crl")}
+
+    # TLS
+
+    def _tls(self, tls: TlsTable) -> TlsTable:
+        written = self._mapping("tls")
+        if tls.max_version and VERSIONS[tls.min_version] > VERSIONS[tls.max_version]:
+            self._tls_problem("max_version" if "max_version" in written else "min_version", f"{tls.max_version} is older than the oldest")
+        if tls.key_passphrase_file and tls.key_passphrase_env:
+            self._problem("tls.key_passphrase_env", "there is a key_passphrase_file already: choose one")
+        elif tls.key_passphrase_env and not self._environment.get(tls.key_passphrase_env):
+            self._problem("tls.key_passphrase_env", f"the variable {tls.key_passphrase_env} is empty or not set")
+        for name in ("key_passphrase_file", "client_ca", "client_crl", "destination_ca"):
+            if why := self._unreadable(getattr(tls, name)):
+                self._tls_problem(name, why)
+        listed = self._environment.get("ROUTER_CIPHERS")
+        if "ciphers" not in written and listed and tls.ciphers != listed:
+            self._environment.note("ROUTER_CIPHERS: names that OpenSSL does not have any more are passed over")
+        tls = self._default_certificate(tls, written)
+        paths = ("default_certificate", "default_certificate_dir", "key_passphrase_file", "client_ca", "client_crl", "destination_ca")
+        absolute: dict[str, Any] = {name: getattr(tls, name) and self._absolute(getattr(tls, name)) for name in paths}
+        return replace(tls, certificates=tuple(map(self._absolute, tls.certificates)), **absolute)
+
+    def _default_certificate(self, tls: TlsTable, written: Mapping[str, Any]) -> TlsTable:
+        """One source of the default certificate is left: of the file if it names one, else of the environment (openshift-routes.md 7.2)."""
+        if written.get("default_certificate") and written.get("default_certificate_dir"):
+            self._problem("tls.default_certificate_dir", "there is a default_certificate already: choose one")
+        if "default_certificate" in written or "default_certificate_dir" in written:
+            path, directory = (getattr(tls, name) if name in written else "" for name in ("default_certificate", "default_certificate_dir"))
+            return replace(tls, default_certificate=path, default_certificate_dir=directory)
+        if pem := self._environment.get("DEFAULT_CERTIFICATE"):
+            return replace(tls, default_certificate="", default_certificate_dir="", default_pem=pem)
+        return replace(tls, default_certificate_dir="") if tls.default_certificate else tls
+
+    def _tls_problem(self, name: str, message: str) -> None:
+        """At the key if the file has it, else at the variable that decided."""
+        words = next(key.env for key in keys_of(TlsTable) if key.name == name)
+        variable = next((word.name for word in words if self._environment.get(word.name)), "")
+        if name not in self._mapping("tls") and variable:
+            self._problems.append(Problem(ENVIRONMENT, variable, message))
+        else:
+            self._problem(f"tls.{name}", message)
 
     # the rest
 
@@ -248,6 +308,16 @@ class _Reader:
     def _absolute(self, path: str) -> str:
         return str(Path(self._settings.directory, path))
 
+    def _unreadable(self, path: str) -> str:
+        """Why a file cannot be read; empty if it can, or if there is none to read."""
+        try:
+            if path:
+                with open(self._absolute(path), "rb") as file:
+                    file.read(1)
+        except OSError as why:
+            return f"{path}: cannot be read: {why.strerror}"
+        return ""
+
     def _error_files(self, files: ErrorFileTable) -> Mapping[int, bytes]:
         found = {}
         for key in keys_of(ErrorFileTable):
@@ -258,6 +328,11 @@ class _Reader:
                 except ValueError as why:
                     self._problem(f"defaults.error_files.{key.name}", f"{path}: {why}")
         return found
+
+
+def _terminates(table: ListenerTable) -> bool:
+    """Whether TLS of clients ends at this listener."""
+    return table.mode == "https" or (table.mode == "tcp" and table.tls)
 
 
 def _listener(number: int, table: ListenerTable, names: dict[str, int]) -> Listener:
@@ -278,6 +353,7 @@ def _listener(number: int, table: ListenerTable, names: dict[str, int]) -> Liste
         v6only=table.v6only,
         freebind=table.freebind,
         permissions=table.permissions,
+        tls=_terminates(table),
     )
 
 

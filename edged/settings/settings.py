@@ -9,7 +9,7 @@ from edged.model.listener import AcceptProxy, Listener, Mode
 from edged.model.route import Origin
 from edged.model.state import Problem
 from edged.settings.lines import line_of
-from edged.settings.tables import DefaultTable, LogTable, RouterTable, RunTable, TimeoutTable, WorkerTable
+from edged.settings.tables import DefaultTable, LogTable, RouterTable, RunTable, TimeoutTable, TlsTable, WorkerTable
 
 __all__ = ["InvalidSettings", "Settings"]
 
@@ -34,6 +34,7 @@ class Settings:
     sources: Mapping[str, Any] = field(default_factory=dict)         # as written: plugins read their own tables
     worker: WorkerTable = field(default_factory=WorkerTable)
     timeouts: TimeoutTable = field(default_factory=TimeoutTable)
+    tls: TlsTable = field(default_factory=TlsTable)
     log: LogTable = field(default_factory=LogTable)
     run: RunTable = field(default_factory=RunTable)
     defaults: DefaultTable = field(default_factory=DefaultTable)
@@ -67,6 +68,7 @@ class Settings:
             sources=body["sources"],
             worker=_table(WorkerTable, body["worker"]),
             timeouts=_table(TimeoutTable, body["timeouts"]),
+            tls=_table(TlsTable, body["tls"]),
             log=_table(LogTable, body["log"]),
             run=_table(RunTable, body["run"]),
             defaults=_table(DefaultTable, body["defaults"]),

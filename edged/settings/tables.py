@@ -1,10 +1,11 @@
 """Every key of the settings file, declared once, table by table. Times are milliseconds once they are read."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edged.settings import headers, logformat, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
+from edged.tls import profiles
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -101,6 +102,19 @@ def _target(text: str) -> str:
     raise ValueError(f'"{text}" is no target: write "stderr", "file:/path", "syslog:host:port", "syslog:/dev/log" or "off"')
 
 
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as why:
+        raise ValueError(f'"{text}" is no regular expression: {why}') from None
+    return text
+
+
+def _version(text: str) -> str:
+    """SSL_MIN_VERSION: SSLv3 is what old deployments wrote for "the oldest there is"."""
+    return "TLSv1.0" if text == "SSLv3" else text
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerTable:
     """An address to accept on. One [[listener]] each."""
@@ -111,6 +125,7 @@ class ListenerTable:
     )
     name: str = key(Text("letters, digits and _.:-", _name), "", "How logs call it. Default: the mode and port.")
     mode: str = key(Choice("http", "https", "tcp"), "http", "What is spoken there.")
+    tls: bool = key(Flag(), False, "For mode tcp: TLS ends here, and what was inside of it is relayed. Mode https implies it.")
     route: str = key(
         Text('the name of a route, or "namespace/name"'), "",
         "Which route takes all connections; for mode tcp only, where it must be given.",
@@ -135,6 +150,12 @@ class ListenerTable:
     v6only: bool = key(Flag(), False, "IPV6_V6ONLY: [::] takes IPv6 alone.")
     freebind: bool = key(Flag(), False, "IP_FREEBIND: bind although no interface has the address yet (a virtual IP that may come).")
     permissions: int = key(Permissions(), 0o660, "Mode of a unix socket's file. Its group is that of [run].")
+    client_auth: str = key(
+        Choice("none", "optional", "required", also={"": ""}), "", "Certificates of clients, where TLS ends here. Empty: as [tls] says.",
+    )
+    client_ca: str = key(Text("a path"), "", "Likewise: who certifies clients here.")
+    client_crl: str = key(Text("a path"), "", "Likewise: what they have revoked.")
+    client_filter: str = key(Text("a regular expression", _expression), "", "Likewise: which subjects may come in.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +203,70 @@ class TimeoutTable:
     proxy_header_ms: int = key(
         Time(), 5_000, "From accept to the end of a PROXY header, or of a TLS ClientHello.", _time("ROUTER_INSPECT_DELAY")
     )
+    tls_handshake_ms: int = key(Time(), 10_000, "A TLS handshake with a client, or with an endpoint, from its first to its last byte.")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTable:
+    """TLS with clients and endpoints. Files of certificates and keys are PEM; they must be readable for the user of [run], and are read
+    again when they change. One that is broken is refused, and the one before stays."""
+
+    default_certificate: str = key(
+        Text("a path"), "",
+        "A file with certificates and key, shown to who names no host that has one of its own. The variable DEFAULT_CERTIFICATE may hold "
+        "such a text itself, and is stronger than those in parentheses. Without any, one that nobody trusts is made.",
+        _text("DEFAULT_CERTIFICATE_PATH"),
+    )
+    default_certificate_dir: str = key(
+        Text("a path"), "", "Instead: a directory with tls.crt and, unless the key is in there, tls.key.", _text("DEFAULT_CERTIFICATE_DIR")
+    )
+    certificates: tuple[str, ...] = key(
+        Texts('a list such as ["certs.d", "shop.pem"]'), (),
+        "Directories and files of certificates for the names that they bear. Each file holds key, certificate and chain; beside it, the "
+        "same name with .key may hold the key, .issuer the rest of the chain, .ocsp an OCSP answer to staple.",
+    )
+    key_passphrase_file: str = key(Text("a path"), "", "Its first line opens keys that are encrypted.")
+    key_passphrase_env: str = key(Text("a variable's name"), "", "Instead: the environment's word that holds the passphrase.")
+    ciphers: str = key(
+        Text("modern, intermediate, old, or names as OpenSSL has them, parted by colons", profiles.check_ciphers), "intermediate",
+        "For TLS 1.2 and older.", (Env("ROUTER_CIPHERS", profiles.known_ciphers, fatal=True),),
+    )
+    ciphersuites: str = key(
+        Text('names parted by colons, such as "TLS_AES_256_GCM_SHA384"', profiles.check_suites), "",
+        "For TLS 1.3. Empty: those that OpenSSL takes.", _text("ROUTER_CIPHERSUITES", fatal=True),
+    )
+    curves: str = key(
+        Text('names parted by colons, such as "X25519MLKEM768:X25519"', profiles.check_groups), "",
+        "Groups for the exchange of keys. Empty: those that OpenSSL takes.", _text("ROUTER_CURVES", fatal=True),
+    )
+    min_version: str = key(Choice(*profiles.VERSIONS), "TLSv1.2", "The oldest TLS.", (Env("SSL_MIN_VERSION", _version, fatal=True),))
+    max_version: str = key(
+        Choice(*profiles.VERSIONS, also={"": ""}), "", "The newest TLS. Empty: the newest there is.", _text("SSL_MAX_VERSION", fatal=True)
+    )
+    session_tickets: bool = key(Flag(), True, "Clients that come again may resume, with whichever worker.")
+    ticket_rotation_ms: int = key(Time(60_000), 3_600_000, "How long one key seals tickets. It opens them as long again.")
+    strict_sni: bool = key(
+        Flag(), False, "Refuse clients that name a host for which there is no certificate. false: they are shown the default one.",
+        _truth("ROUTER_STRICT_SNI"),
+    )
+    client_auth: str = key(
+        Choice("none", "optional", "required"), "none", "Certificates of clients.", _text("ROUTER_MUTUAL_TLS_AUTH", fatal=True)
+    )
+    client_ca: str = key(
+        Text("a path"), "", "Who certifies clients. Empty: the authorities of the system.", _text("ROUTER_MUTUAL_TLS_AUTH_CA")
+    )
+    client_crl: str = key(Text("a path"), "", "What those have revoked: CRLs.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"))
+    client_filter: str = key(
+        Text("a regular expression", _expression), "",
+        "Which subjects may come in, others get 403: sought anywhere in one such as /CN=ann/O=example.",
+        _text("ROUTER_MUTUAL_TLS_AUTH_FILTER", fatal=True),
+    )
+    destination_ca: str = key(
+        Text("a path"), "",
+        "Who certifies endpoints of reencrypt routes that bring no destinationCACertificate. Empty: the service CA of the cluster, if "
+        "it is mounted where the platform puts it; else nobody is asked for.", _text("DEFAULT_DESTINATION_CA_PATH"),
+    )
+    default_pem: str = field(default="", repr=False)         # DEFAULT_CERTIFICATE: certificates and key themselves; no key of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +438,6 @@ class RouterTable:
 
 
 TABLES: dict[str, type] = {                      # as in the file, and in this order
-    "worker": WorkerTable, "timeouts": TimeoutTable, "log": LogTable, "run": RunTable, "defaults": DefaultTable,
+    "worker": WorkerTable, "timeouts": TimeoutTable, "tls": TlsTable, "log": LogTable, "run": RunTable, "defaults": DefaultTable,
     "defaults.error_files": ErrorFileTable, "router": RouterTable,
 }
