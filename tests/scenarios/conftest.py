@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.harness.authority import Authority
 from tests.scenarios.harness.backend import Backend, Refusing, Script
 from tests.scenarios.harness.daemon import Daemon, Routes
 from tests.scenarios.harness.site import Site
@@ -130,6 +131,12 @@ def refusing() -> Iterator[Refusing]:
     one = Refusing()
     yield one
     one.stop()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Whom clients and endpoints trust."""
+    return Authority()
 
 
 _numbers = itertools.count(1)

@@ -12,12 +12,13 @@ import contextlib
 import errno
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
 from tests.scenarios.harness.stream import WAIT_S, Message, Stream
 
-__all__ = ["Backend", "Gate", "Peer", "Refusing", "Script", "answer_bytes", "tells_requests"]
+__all__ = ["Backend", "Gate", "Peer", "Refusing", "Script", "answer_bytes", "over_tls", "tells_requests"]
 
 
 class Gate:
@@ -75,6 +76,15 @@ def tells_requests(peer: Peer) -> None:
         }
         body = json.dumps(told).encode()
         peer.send(answer_bytes(body, Content_Type="application/json")[: None if request.method != "HEAD" else -len(body)])
+
+
+def over_tls(context: ssl.SSLContext, script: Script = tells_requests) -> Script:
+    """The same script inside TLS."""
+    def play(peer: Peer) -> None:
+        peer.start_tls(context, server_side=True)
+        script(peer)
+
+    return play
 
 
 class Backend:

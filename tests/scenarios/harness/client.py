@@ -1,10 +1,12 @@
 """A raw client."""
 
 import socket
+import ssl
 
 from tests.scenarios.harness.stream import Message, Stream
+from tests.scenarios.harness.tls import client_context
 
-__all__ = ["Address", "Client", "get", "request_bytes"]
+__all__ = ["Address", "Client", "get", "request_bytes", "secured"]
 
 Address = tuple[str, int] | str                  # host and port, or a unix socket's path
 
@@ -46,6 +48,18 @@ class Client(Stream):
 def _name(sock: socket.socket) -> str:
     host, port, *_ = sock.getsockname()
     return f"{host}:{port}"
+
+
+def secured(
+    client: Client, server_name: str | None = None, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None
+) -> Client:
+    """The same client inside TLS; closed if the handshake fails."""
+    try:
+        client.start_tls(context or client_context(), server_name=server_name, session=session)
+    except OSError:
+        client.close()
+        raise
+    return client
 
 
 def request_bytes(target: str = "/", host: str = "any.test", method: str = "GET", body: bytes = b"", **fields: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 from edged._fast.memory.arena import Arena
 from tests.scenarios.harness import processes
 from tests.scenarios.harness.client import Address, Client
+from tests.scenarios.harness.doors import Doors
 from tests.scenarios.harness.settings import BASE, command, environment, merged, toml
 from tests.scenarios.harness.until import PATIENCE_S, until
 
@@ -23,7 +24,7 @@ Routes = Sequence[Mapping[str, Any]] | str       # short form; or the text of a 
 START_S = 60.0
 
 
-class Daemon:
+class Daemon(Doors):
     """A running daemon. `stop` ends it and sees that nothing of it is left."""
 
     def __init__(

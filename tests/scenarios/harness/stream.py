@@ -5,8 +5,11 @@ the wire."""
 
 import hashlib
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
+
+from tests.scenarios.harness.tls import Tls
 
 __all__ = ["Message", "Stream", "chunked"]
 
@@ -54,16 +57,30 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.tls: Tls | None = None
         self._unread = bytearray()
         self.ended = False                       # the other side has ended its direction
         sock.settimeout(WAIT_S)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool = False, server_name: str | None = None, session: ssl.SSLSession | None = None
+    ) -> Tls:
+        """From now on what is sent and read is inside TLS. Raises ssl.SSLError when the handshake fails."""
+        first = self._cut(len(self._unread))
+        tls = Tls(self.sock, context, server_side=server_side, server_name=server_name, session=session, first=first)
+        tls.handshake()
+        self.tls = tls
+        return tls
+
     # bytes
 
     def send(self, data: bytes) -> None:
-        self.sock.sendall(data)
+        if self.tls is not None:
+            self.tls.send(data)
+        else:
+            self.sock.sendall(data)
 
     def take(self, n: int) -> bytes:
         """Exactly n bytes."""
@@ -80,7 +97,8 @@ class Stream:
         return self._cut(at + len(end))
 
     def rest(self) -> bytes:
-        """All that still comes until the other side ends its direction; a reset raises ConnectionResetError."""
+        """All that still comes until the other side ends its direction; a reset raises ConnectionResetError, and inside TLS
+        an end without close_notify ssl.SSLEOFError."""
         while not self.ended:
             self._read()
         return self._cut(len(self._unread))
@@ -89,7 +107,7 @@ class Stream:
         """All that still comes until the connection is over in either way."""
         try:
             return self.rest()
-        except (ConnectionResetError, BrokenPipeError):
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             return self._cut(len(self._unread))
 
     def silent_s(self, seconds: float) -> bool:
@@ -108,7 +126,7 @@ class Stream:
         self._read()
 
     def _read(self) -> bool:
-        got = self.sock.recv(READ_BYTES)
+        got = self.sock.recv(READ_BYTES) if self.tls is None else self.tls.recv()
         self._unread += got
         self.ended = not got
         return True
@@ -121,7 +139,11 @@ class Stream:
     # the end
 
     def half_close(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
+        """We say no more. Inside TLS by close_notify alone; the connection under it stays as it is."""
+        if self.tls is not None:
+            self.tls.say_closed()
+        else:
+            self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self.sock.close()
