@@ -26,12 +26,22 @@ cdef enum:
     BIO_FLAGS_SHOULD_RETRY = 8
     BIO_TYPE_SOURCE_SINK = 0x400
     X509_V_OK = 0
+    TLS1_3_VERSION = 0x304
+    OSSL_PARAM_UTF8_STRING = 4
+    OSSL_PARAM_OCTET_STRING = 5
 
 ctypedef int (*Biotalk)(void* bio, char* at, int n) noexcept nogil
 ctypedef long (*Bioctrl)(void* bio, int command, long number, void* what) noexcept nogil
 ctypedef int (*Alpnselect)(void* ssl, const uint8_t** out, uint8_t* n, const uint8_t* offered, unsigned int offered_n, void* arg) noexcept nogil
 ctypedef int (*Ticketkeys)(void* ssl, unsigned char* name, unsigned char* iv, void* cipher, void* mac, int encrypt) noexcept nogil
 ctypedef void (*Callback)() noexcept nogil
+
+cdef struct Param:               # OSSL_PARAM; a list of them ends with one whose key is NULL
+    const char* key
+    unsigned int kind
+    void* at
+    size_t n
+    size_t n_back                # filled in by who answers
 
 cdef struct OpenSSL:             # in the order of openssl.NAMES
     # conversations
@@ -44,6 +54,7 @@ cdef struct OpenSSL:             # in the order of openssl.NAMES
     int (*SSL_read)(void* ssl, void* at, int n) noexcept nogil
     int (*SSL_write)(void* ssl, const void* at, int n) noexcept nogil
     int (*SSL_shutdown)(void* ssl) noexcept nogil
+    void (*SSL_set_shutdown)(void* ssl, int mode) noexcept nogil
     int (*SSL_get_error)(const void* ssl, int answer) noexcept nogil
     int (*SSL_has_pending)(const void* ssl) noexcept nogil
     long (*SSL_ctrl)(void* ssl, int command, long number, void* what) noexcept nogil
@@ -88,5 +99,21 @@ cdef struct OpenSSL:             # in the order of openssl.NAMES
     const char* (*ERR_reason_error_string)(unsigned long error) noexcept nogil
     void* (*CRYPTO_malloc)(size_t n, const char* file, int line) noexcept nogil
     void (*CRYPTO_free)(void* at, const char* file, int line) noexcept nogil
+    # tickets
+    int (*SSL_version)(const void* ssl) noexcept nogil
+    void* (*EVP_CIPHER_fetch)(void* library, const char* name, const char* properties) noexcept nogil
+    int (*EVP_EncryptInit_ex)(void* context, const void* cipher, void* engine, const uint8_t* key, const uint8_t* iv) noexcept nogil
+    int (*EVP_DecryptInit_ex)(void* context, const void* cipher, void* engine, const uint8_t* key, const uint8_t* iv) noexcept nogil
+    int (*EVP_MAC_CTX_set_params)(void* context, const Param* params) noexcept nogil
+    int (*RAND_bytes)(uint8_t* at, int n) noexcept nogil
+    # certificates and keys
+    void* (*d2i_X509)(void** reuse, const uint8_t** at, long n) noexcept nogil
+    void (*X509_free)(void* x509) noexcept nogil
+    void* (*d2i_AutoPrivateKey)(void** reuse, const uint8_t** at, long n) noexcept nogil
+    void (*EVP_PKEY_free)(void* key) noexcept nogil
+    int (*X509_check_private_key)(const void* x509, const void* key) noexcept nogil
+    void* (*OPENSSL_sk_new_null)() noexcept nogil
+    int (*OPENSSL_sk_push)(void* stack, const void* what) noexcept nogil     # how many there are then; 0: no memory
+    void (*OPENSSL_sk_free)(void* stack) noexcept nogil                      # not what is in it
 
 cdef OpenSSL openssl

@@ -6,7 +6,7 @@ from libc.stdint cimport uintptr_t
 
 NAMES: tuple[str, ...] = (
     "SSL_new", "SSL_free", "SSL_set_accept_state", "SSL_set_connect_state", "SSL_set_bio", "SSL_do_handshake", "SSL_read",
-    "SSL_write", "SSL_shutdown", "SSL_get_error", "SSL_has_pending", "SSL_ctrl", "SSL_use_cert_and_key", "SSL_set1_host",
+    "SSL_write", "SSL_shutdown", "SSL_set_shutdown", "SSL_get_error", "SSL_has_pending", "SSL_ctrl", "SSL_use_cert_and_key", "SSL_set1_host",
     "SSL_set_alpn_protos", "SSL_get0_alpn_selected", "SSL_get_version", "SSL_get_current_cipher", "SSL_CIPHER_get_name",
     "SSL_session_reused", "SSL_get_verify_result", "X509_verify_cert_error_string", "SSL_get1_session", "SSL_set_session",
     "SSL_SESSION_free", "SSL_SESSION_is_resumable",
@@ -15,6 +15,9 @@ NAMES: tuple[str, ...] = (
     "BIO_meth_new", "BIO_meth_set_read", "BIO_meth_set_write", "BIO_meth_set_ctrl", "BIO_meth_free", "BIO_new", "BIO_free",
     "BIO_up_ref", "BIO_set_data", "BIO_get_data", "BIO_set_init", "BIO_set_flags", "BIO_clear_flags", "SSL_get_rbio",
     "ERR_peek_error", "ERR_clear_error", "ERR_reason_error_string", "CRYPTO_malloc", "CRYPTO_free",
+    "SSL_version", "EVP_CIPHER_fetch", "EVP_EncryptInit_ex", "EVP_DecryptInit_ex", "EVP_MAC_CTX_set_params", "RAND_bytes",
+    "d2i_X509", "X509_free", "d2i_AutoPrivateKey", "EVP_PKEY_free", "X509_check_private_key", "OPENSSL_sk_new_null",
+    "OPENSSL_sk_push", "OPENSSL_sk_free",
 )
 
 

@@ -1,0 +1,3 @@
+from collections.abc import Sequence
+
+def use_ticket_keys(keys: Sequence[tuple[bytes, bytes, bytes]]) -> None: ...
