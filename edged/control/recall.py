@@ -1,4 +1,6 @@
-"""What was served last, on disk: a control process that starts anew has it in force until the sources speak."""
+"""What was served last, on disk: a control process that starts anew has it in force until the sources speak.
+
+No key is in it: of a certificate it tells the id, so that workers who still have that one go on with it."""
 
 import logging
 import os
@@ -77,7 +79,7 @@ class Recall:
         for source, routes in by_source.items():
             chunks = sources.setdefault(source, [])
             for start in range(0, len(routes), _CHUNK):
-                chunks.append(pack_routes(routes[start:start + _CHUNK]))
+                chunks.append(pack_routes(routes[start:start + _CHUNK], keys=False))
                 await trio.lowlevel.checkpoint()
         packed: bytes = msgpack.packb({"format": _FORMAT, "version": state.version, "sources": sources})
         return packed

@@ -10,16 +10,19 @@ from typing import Any, Protocol
 
 import pluggy
 
+from edged.hooks.certificates import BadCertificate, checked_certificate, checked_trust
 from edged.model.backend import Backend, Endpoint
+from edged.model.certificate import Certificate, Trust
 from edged.model.pack import pack_routes, unpack_routes
 from edged.model.policy import Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts
 from edged.model.route import Origin, Route
 from edged.model.state import Problem, Verdict
 
 __all__ = [
-    "API_VERSION", "Algorithm", "Backend", "Balance", "Cookie", "Endpoint", "Forwarded", "HeaderAction", "Insecure", "Kind", "Object",
-    "Objects", "Origin", "Problem", "Publish", "Route", "Services", "SettingsError", "Snapshot", "Source", "SourceError", "Termination",
-    "Timeouts", "Translation", "Verdict", "hookimpl", "pack_routes", "unpack_routes",
+    "API_VERSION", "Algorithm", "Backend", "BadCertificate", "Balance", "Certificate", "Cookie", "Endpoint", "Forwarded", "HeaderAction",
+    "Insecure", "Kind", "Object", "Objects", "Origin", "Problem", "Publish", "Route", "Services", "SettingsError", "Snapshot", "Source",
+    "SourceError", "Termination", "Timeouts", "Translation", "Trust", "Verdict", "checked_certificate", "checked_trust", "hookimpl",
+    "pack_routes", "unpack_routes",
 ]
 
 API_VERSION = 1
@@ -107,7 +110,10 @@ class Kind(Protocol):
         """All objects of `name` (and `needs`) to routes. Called with everything at each change of one of these; must not block
         and must treat objects as hostile: a bad one becomes a Problem, never an exception. Answer the routes that did not change
         as the very same objects. If it raises, its last translation stays in force, and it is next told that any service may
-        have changed."""
+        have changed.
+
+        A kind may have an `async def prepare(self, objects)` as well: it is awaited before `translate` is called for other objects,
+        and is the place for what takes long, such as checking thousands of certificates, with a checkpoint now and then."""
 
 
 @hookspec
