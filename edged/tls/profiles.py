@@ -5,12 +5,8 @@ OpenSSL is imported when it is first asked: the supervisor, and a site without T
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from OpenSSL import SSL
-
-__all__ = ["PROFILES", "VERSIONS", "check_ciphers", "check_groups", "check_suites", "cipher_list", "known_ciphers", "set_groups"]
+__all__ = ["PROFILES", "VERSIONS", "check_ciphers", "check_groups", "check_suites", "cipher_list", "known_ciphers"]
 
 VERSIONS = {"TLSv1.0": 0x301, "TLSv1.1": 0x302, "TLSv1.2": 0x303, "TLSv1.3": 0x304}
 
@@ -115,19 +111,13 @@ def _takes(setting: str, text: str) -> bool:
 
 
 def _takes_groups(text: str) -> bool:
+    """Whether a fresh context takes a list of groups, which pyOpenSSL has no setter for."""
+    from cryptography.hazmat.bindings.openssl.binding import Binding
     from OpenSSL import SSL
 
-    return set_groups(SSL.Context(SSL.TLS_METHOD), text)
-
-
-def set_groups(context: "SSL.Context", text: str) -> bool:
-    """Let a context agree on keys in these groups only; answers whether OpenSSL understood the list. pyOpenSSL offers no such setter."""
-    from cryptography.hazmat.bindings.openssl.binding import Binding
-
     lib = Binding().lib
-    taken: int = lib.SSL_CTX_set1_curves_list(context._context, text.encode())
-    if taken != 1:
-        lib.ERR_clear_error()
+    taken: int = lib.SSL_CTX_set1_curves_list(SSL.Context(SSL.TLS_METHOD)._context, text.encode())
+    lib.ERR_clear_error()
     return taken == 1
 
 
