@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [                                       # of edged/: lowest first
     "_fast model errors",
-    "settings wire tls stats hooks logs",
+    "settings wire tls stats hooks logs watch",
     "client child",
     "supervisor control worker",
-    "cli explain demo __main__",
+    "cli certs explain demo __main__",
 ]
 FAST_FLOORS = ["base", "parse memory", "route", "talk", "run"]
 APART = [("_fast", "model", "errors"), ("supervisor", "control", "worker")]      # never one another

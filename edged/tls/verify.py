@@ -34,8 +34,9 @@ class BadCertificate(EdgedError):
     """A certificate that is not shown, and every reason."""
 
     def __init__(self, wrongs: Iterable[tuple[str, str]]) -> None:
-        """`wrongs`: fields of spec.tls, and what is wrong with each. `message` tells those of `field` first, then all others."""
-        (self.field, first), *more = wrongs
+        """`wrongs`: fields of spec.tls, and what is wrong with each. `message` tells all of them, that of the first field first."""
+        self.wrongs = tuple(wrongs)
+        (self.field, first), *more = self.wrongs
         self.message = "; ".join([first, *(message if field == self.field else f"{field}: {message}" for field, message in more)])
         super().__init__(f"{self.field}: {self.message}")
 

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from .watch import ways
+from edged.hooks.watch import ways
 
 __all__ = ["Inventory", "take_inventory"]
 

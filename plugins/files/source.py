@@ -9,13 +9,13 @@ from operator import attrgetter
 import trio
 
 from edged.hooks import Object, Origin, Problem, Publish, Snapshot, SourceError
+from edged.hooks.watch import Change, Watch
 
 from .child import digest, read_apart
 from .content import Content, Unreadable, read_bytes, read_text
 from .inventory import Inventory, take_inventory
 from .objects import PackedBody
 from .shortform import Defaults
-from .watch import Change, Watch
 
 __all__ = ["FilesSource"]
 
