@@ -9,7 +9,9 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged.control.admit import Admission
+from edged.control.certificates import Certificates
 from edged.control.compile import Compiler
+from edged.control.expiry import Expiry
 from edged.control.intake import Intake
 from edged.control.publish import Publisher
 from edged.control.recall import Recall, read_recall
@@ -31,6 +33,7 @@ _SETTLE_MOST_S = 0.1                             # under a flood of changes, tab
 _SETTLE_TO_WORK = 4                              # before that, a table is four times its own cost away from the next
 _RETRY_S = 5.0
 _FREE_AFTER_S = 1.0
+_WITHDRAW_EVERY_S = 1.0
 
 
 async def control_main(settings: Settings, wire: Wire, arena_fd: int) -> None:
@@ -76,6 +79,10 @@ class _Control:
             version=max(version, self._version_in_force()),
         )
         self._compiler = Compiler(self._admission, arena, settings.defaults)
+        self._certificates = Certificates(terminates=any(listener.tls for listener in settings.listeners))
+        self._expiry = Expiry(lambda: self._certificates.picture, time.time)
+        self._unknown = 0                        # routes whose certificate nobody has told yet
+        self._stale = trio.Event()               # set when there may be something to withdraw
         self._freeable = trio.Event()
         self._publisher = Publisher(settings.worker.count, self._taken)
         self._recall = Recall(settings.run.state_dir, lambda: self._admission.state, intake.sources_by_place)
@@ -126,6 +133,8 @@ class _Control:
                 await self._first_table()
                 nursery.start_soon(self._recall.run)
                 nursery.start_soon(self._free_slots)
+                nursery.start_soon(self._withdraw)
+                nursery.start_soon(self._expiry.run)
                 await self._follow()
         finally:
             with trio.move_on_after(1, shield=True):
@@ -209,11 +218,31 @@ class _Control:
         table = self._compiler.table()
         if table is None:
             return False
-        self._publisher.publish(table)
+        if self._certificates.follow(self._admission.state, trio.current_time()):
+            self._tell_unknown()
+            self._expiry.touch()
+        self._publisher.publish(table, self._certificates.picture)
+        self._stale.set()
         self._recall.touch()
         took_ms = (time.perf_counter() - started_s) * 1000
         log.debug("table %d: %d routes, made in %.1f ms", table.version, len(self._admission.state.routes), took_ms)
         return True
+
+    def _tell_unknown(self) -> None:
+        unknown = self._certificates.unknown
+        if unknown > self._unknown:
+            log.warning("%d routes have certificates that their source has still to tell: workers without them show the default one", unknown)
+        self._unknown = unknown
+
+    async def _withdraw(self) -> None:
+        """Withdraw the certificates and trusts that no table needs."""
+        while True:
+            await self._stale.wait()
+            self._stale = trio.Event()
+            while self._certificates.has_stale:
+                await trio.sleep(_WITHDRAW_EVERY_S)
+                if self._certificates.release(self._publisher.in_force(), trio.current_time()):
+                    self._publisher.show(self._certificates.picture)
 
     async def _free_slots(self) -> None:
         """Free the slots that no table in force names, some time after it was taken: many changes then share the work."""
