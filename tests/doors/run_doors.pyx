@@ -107,7 +107,7 @@ cdef class Idle:
             return False
 
     def quiet(self):
-        return bool(channel_quiet(self.channel))
+        return bool(channel_quiet(NULL, self.channel))
 
 
 cdef class Shelves:

@@ -148,6 +148,7 @@ cdef extern from * nogil:
     int epoll_create1(int flags)
     int epoll_wait(int ep, epoll_event* events, int most, int timeout_ms)
     int eventfd(unsigned int start, int flags)
+    ssize_t edged_send(int fd, const void* at, size_t n, int flags)
     ssize_t edged_recv(int fd, void* at, size_t n, int flags)
     ssize_t read(int fd, void* at, size_t n)
     ssize_t write(int fd, const void* at, size_t n)

@@ -70,7 +70,14 @@ cdef struct Tally:               # of one worker as a whole; 64-bit words only
     uint64_t answered_here       # error pages and redirects
     uint64_t table_version
     uint64_t turns               # of the loop; rises while the engine lives
-    uint64_t reserved[9]
+    uint64_t tls_handshakes      # of clients, that came to a good end
+    uint64_t tls_resumed         # of these
+    uint64_t tls_failed
+    uint64_t tls_absent          # clients of a TLS port that spoke something else
+    uint64_t tls_endpoint_handshakes
+    uint64_t tls_endpoint_resumed
+    uint64_t tls_endpoint_failed
+    uint64_t reserved[2]
 
 cdef struct ArenaHeader:
     uint64_t shape               # tag, layout, stripes and slots in one word, so that formatting is one compare-and-swap

@@ -314,7 +314,9 @@ cdef dict tally_dict(const Tally* t):
     return {"connections": t.connections, "exchanges": t.exchanges, "tunnels": t.tunnels, "pooled": t.pooled, "buffers": t.buffers,
             "accepted": t.accepted, "requests": t.requests, "bytes_in": t.bytes_in, "bytes_out": t.bytes_out, "spliced": t.spliced,
             "log_dropped": t.log_dropped, "accept_paused": t.accept_paused, "answered_here": t.answered_here,
-            "table_version": t.table_version, "turns": t.turns}
+            "table_version": t.table_version, "turns": t.turns, "tls_handshakes": t.tls_handshakes, "tls_resumed": t.tls_resumed,
+            "tls_failed": t.tls_failed, "tls_absent": t.tls_absent, "tls_endpoint_handshakes": t.tls_endpoint_handshakes,
+            "tls_endpoint_resumed": t.tls_endpoint_resumed, "tls_endpoint_failed": t.tls_endpoint_failed}
 
 cdef dict cell_dict(const Cell* c):
     return {"served": c.served, "queued": c.queued, "sessions": c.sessions, "connects": c.connects, "reused": c.reused,

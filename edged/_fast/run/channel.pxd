@@ -13,6 +13,6 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil                 # 
 cdef bint channel_push(Core* core, Channel* c) noexcept nogil                 # write tx, then raw bytes; shut when asked; True: something changed
 cdef void channel_ended(Channel* c) noexcept nogil                            # its end has been read
 cdef void channel_write_failed(Channel* c) noexcept nogil
-cdef bint channel_quiet(Channel* c) noexcept nogil                            # nothing to read and not closed: fit to be parked
+cdef bint channel_quiet(Core* core, Channel* c) noexcept nogil                # nothing to read and not closed: fit to be parked
 cdef void channel_again(Core* core, Channel* c) noexcept nogil                # go on with it in the next turn
 cdef void channels_bury(Core* core) noexcept nogil                            # end of the turn

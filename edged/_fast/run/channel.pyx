@@ -8,9 +8,11 @@ from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
 from edged._fast.run.core cimport CHANNEL_CLIENT
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
+from edged._fast.run.sealing cimport sealing_move
+from edged._fast.run.tls cimport tls_bye, tls_detach, tls_pull, tls_push
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_GONE, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_SHUT,
-    PORT_SHUT_ASKED, PORT_WRITABLE, Port, RAW_ENDLESS,
+    PORT_SHUT_ASKED, PORT_WRITABLE, Port, RAW_ENDLESS, port_unsent,
 )
 
 cdef extern from * nogil:
@@ -94,6 +96,8 @@ cdef void channels_watch(Core* core) noexcept nogil:
 cdef void bury(Core* core, Channel* c) noexcept nogil:
     unwatched_remove(core, c)
     relay_drop_pipe(core, c)
+    if c.tls != NULL:
+        tls_detach(core, c)
     buffer_drop(&c.port.rx, &core.s.blocks)
     buffer_drop(&c.port.tx, &core.s.blocks)
     if c.prev != NULL:
@@ -110,6 +114,8 @@ cdef void bury(Core* core, Channel* c) noexcept nogil:
 
 cdef void channel_close(Core* core, Channel* c) noexcept nogil:
     check(not c.port.flags & PORT_GONE)
+    if c.tls != NULL and not c.port.flags & (PORT_EOF | PORT_HUNG_UP):
+        tls_bye(core, c)
     close(c.fd)
     bury(core, c)
 
@@ -151,6 +157,8 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     cdef Port* port = &c.port
     cdef uint32_t room
     cdef ssize_t n
+    if c.tls != NULL:
+        return tls_pull(core, c)
     if not port.flags & PORT_READABLE or port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING):
         return False
     if not buffer_hold(&port.rx, &core.s.blocks):
@@ -198,9 +206,13 @@ cdef void channel_write_failed(Channel* c) noexcept nogil:
         c.port.flags |= PORT_DEAF | PORT_READABLE | PORT_HUNG_UP
 
 
-cdef bint shut_when_empty(Port* port, Channel* c) noexcept nogil:
+cdef bint shut_when_empty(Core* core, Port* port, Channel* c) noexcept nogil:
     if not port.flags & PORT_SHUT_ASKED or port.flags & PORT_SHUT or port.in_pipe:
         return False
+    if c.tls != NULL:
+        tls_bye(core, c)
+        if port.sealed:
+            return True
     port.flags |= PORT_SHUT
     shutdown(c.fd, SHUT_WR)
     return True
@@ -210,7 +222,7 @@ cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
     cdef RelayMove move
     if c.port.in_pipe == 0 and not relay_fits(core, source, c):
         return False
-    move = relay_splice(core, source, c)
+    move = relay_splice(core, source, c) if c.tls == NULL else sealing_move(core, source, c)
     if move == RELAY_AGAIN:
         channel_again(core, source)              # others want their share of this turn
     return move == RELAY_MOVED
@@ -230,10 +242,12 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
     own = buffer_n(&port.tx)
     if port.in_pipe == 0 and port.raw_left:
         raw = <uint32_t>min(<uint64_t>buffer_n(&source.rx), port.raw_left)
-    if own == 0 and raw == 0:
+    if own == 0 and raw == 0 and port.sealed == 0:
         if port.raw_left == 0:
-            return shut_when_empty(port, c)
+            return shut_when_empty(core, port, c)
         return relay(core, <Channel*>source, c)
+    if c.tls != NULL:
+        return tls_push(core, c)
     if not port.flags & PORT_WRITABLE:
         return False
     n = edged_send2(c.fd, port.tx.at + port.tx.head if own else NULL, own, source.rx.at + source.rx.head if raw else NULL, raw,
@@ -260,14 +274,24 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
     return True
 
 
-cdef bint channel_quiet(Channel* c) noexcept nogil:
+cdef bint tls_quiet(Core* core, Channel* c) noexcept nogil:
+    """What came may be session tickets alone, which are OpenSSL's."""
+    tls_pull(core, c)
+    if c.port.rx.at != NULL or c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP):
+        return False
+    return True
+
+
+cdef bint channel_quiet(Core* core, Channel* c) noexcept nogil:
     cdef char byte
     if c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP | PORT_SHUT | PORT_SHUT_ASKED | PORT_DEAF):
         return False
-    if buffer_n(&c.port.rx) or buffer_n(&c.port.tx) or c.port.in_pipe:
+    if buffer_n(&c.port.rx) or port_unsent(&c.port) or c.port.in_pipe:
         return False
     if not c.port.flags & PORT_READABLE:
         return True
+    if c.tls != NULL:
+        return tls_quiet(core, c)
     # The last read filled its buffer, or went through a pipe: only the kernel knows whether more has come.
     if edged_recv(c.fd, &byte, 1, MSG_PEEK) < 0 and edged_errno() == EAGAIN:
         c.port.flags &= ~<uint32_t>PORT_READABLE

@@ -1,7 +1,9 @@
 # What the rooms of this floor share: the engine's state, and the channels in it. One thread only.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from edged._fast.memory.buffer cimport Stock
+from edged._fast.base.view cimport View
+from edged._fast.memory.buffer cimport Buffer, Stock
+from edged._fast.run.keyring cimport Keys
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.format cimport Op
 from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
@@ -23,6 +25,31 @@ cdef enum ChannelKind:
     CHANNEL_CLIENT = 0
     CHANNEL_SERVER = 1
 
+cdef enum TlsState:
+    TLS_HANDSHAKE = 0
+    TLS_OPEN = 1
+    TLS_FAILED = 2
+
+cdef struct TlsLink:             # what makes a channel a TLS one
+    void* ssl
+    Buffer sealed_in             # records, or parts of one, that were read and not opened yet
+    char* sealed_out             # malloc'd: records that the kernel has not taken; Port.sealed tells how many bytes are left
+    uint32_t sealed_at
+    uint32_t burst               # bytes of a body that are sealed at once: less for those who take little
+    View ocsp                    # malloc'd: a response to staple; n == 0: none
+    Channel* next                # in the queue for a handshake
+    uint8_t state                # a TlsState
+    uint8_t readable             # the kernel has, or may have, bytes
+    uint8_t ended                # the kernel has told the end
+    uint8_t queued
+    uint8_t alpn                 # a protocol may be agreed on
+    uint8_t said_bye
+    uint8_t kept                 # its session has been put away for the next connection
+
+cdef struct Session:             # of the last TLS connection to an endpoint, for the next one
+    void* session
+    uint64_t address_hash
+
 cdef struct Channel:             # an open byte stream. The port comes first: a Port* of this engine is a Channel*
     Port port
     void* owner                  # client: its Front; server: its Exchange, NULL while it is parked
@@ -31,6 +58,7 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     Channel* shelf_next          # server, parked: in its shelf; client, not watched yet: in that list
     Channel* shelf_prev
     Client* kept_by              # idle, and the client it belongs to
+    TlsLink* tls                 # NULL: plain
     Channel* again               # has work left from this turn
     uint64_t address_hash        # server: where it leads
     uint32_t slot                # server: of its endpoint
@@ -97,3 +125,15 @@ cdef struct Core:
     uint8_t no_descriptors       # accept or connect ran out of them
     int64_t resume_ms            # accept again
     uint32_t max_connections
+    # TLS
+    const Keys* keys             # NULL: none yet
+    Stock links
+    Session* sessions            # by slot
+    void* bio                    # all TLS channels read and write through it: it serves `speaking`
+    void* bio_method
+    Channel* speaking
+    char* plain                  # room for what is about to be sealed
+    char* sealed                 # room for records on their way to the kernel
+    uint32_t sealed_n
+    Channel* handshakes_first    # those that may go on
+    Channel* handshakes_last

@@ -19,6 +19,7 @@ cdef enum OrderKind:             # from the Python thread to the engine
     ORDER_TABLE = 3
     ORDER_DRAIN = 4
     ORDER_STOP = 5
+    ORDER_KEYRING = 6
 
 cdef struct Order:
     uint8_t kind
@@ -47,6 +48,7 @@ cdef class Engine:
     cdef Notebook notebook
     cdef SpellingBook spellings
     cdef dict tables             # address -> MappedTable, for as long as the engine may look at it
+    cdef list keyrings           # that the engine may look at; the newest is the last
     cdef dict listening          # fd -> address of its Listener
     cdef uint64_t in_force       # version
     cdef int64_t detach_ms       # look again for long exchanges that hold old tables

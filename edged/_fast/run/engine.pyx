@@ -17,6 +17,7 @@ from edged._fast.base.linux cimport (
 from edged._fast.base.view cimport check, unlikely
 from edged._fast.memory.buffer cimport blocks_close, blocks_open, stock_close, stock_open
 from edged._fast.parse.head cimport FIELDS_MOST, Head
+from edged._fast.parse.hello cimport HELLO_MOST
 from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, bench_refresh
 from edged._fast.route.reply cimport reply_install
 from edged._fast.route.table cimport MappedTable
@@ -24,11 +25,13 @@ from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
-from edged._fast.run.events cimport event, events_left
+from edged._fast.run.events cimport event, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
+from edged._fast.run.keyring cimport Keyring, Keys
 from edged._fast.run.relay cimport relay_close
 from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_waiting
+from edged._fast.run.tls cimport tls_close, tls_open
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
 from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport Exchange
@@ -67,6 +70,7 @@ cdef class Engine:
         self.stripe = stripe
         self.tables = {}
         self.listening = {}
+        self.keyrings = []
         self.core.ep = -1
         self.wake = -1
         self.bell = -1
@@ -89,7 +93,8 @@ cdef class Engine:
         core.waiters = <Waiters*>calloc(core.slots, sizeof(Waiters))
         core.s.head = <Head*>calloc(1, sizeof(Head))
         core.s.answer = <Head*>calloc(1, sizeof(Head))
-        if core.shelves == NULL or core.waiters == NULL or core.s.head == NULL or core.s.answer == NULL:
+        core.s.hello_room = <char*>malloc(HELLO_MOST)
+        if core.shelves == NULL or core.waiters == NULL or core.s.head == NULL or core.s.answer == NULL or core.s.hello_room == NULL:
             raise MemoryError
         blocks_open(&core.s.blocks, config["buffer_bytes"], BLOCKS_KEPT)
         stock_open(&core.s.exchanges, sizeof(Exchange))
@@ -113,6 +118,7 @@ cdef class Engine:
         core.s.times.client_fin_ms = times["client_fin_ms"]
         core.s.times.server_fin_ms = times["server_fin_ms"]
         core.s.times.proxy_header_ms = times["proxy_header_ms"]
+        core.s.times.tls_handshake_ms = times.get("tls_handshake_ms", 10_000)
         core.s.limits.head_bytes = config["max_header_bytes"]
         core.s.limits.target_bytes = config["max_target_bytes"]
         core.s.limits.fields = min(config["max_headers"], FIELDS_MOST)
@@ -163,6 +169,9 @@ cdef class Engine:
         free(self.core.waiters)
         free(self.core.s.head)
         free(self.core.s.answer)
+        free(self.core.s.hello_room)
+        if self.core.bio_method != NULL:
+            tls_close(&self.core)
         while self.listeners != NULL:
             listener = self.listeners
             self.listeners = listener.next
@@ -188,8 +197,15 @@ cdef class Engine:
         write(self.wake, &one, sizeof(one))
         return 0
 
-    def add_listener(self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int) -> None:
-        """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none."""
+    def add_listener(
+        self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int,
+        tls: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none.
+
+        `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
+        a certificate of their own; "client_auth": clients are asked for certificates. The caller keeps the context alive for as
+        long as the engine."""
         cdef Listener* listener
         cdef bytes raw = name.encode()
         networks = [ip_network(text, strict=False) for text in trusted]
@@ -202,6 +218,12 @@ cdef class Engine:
         listener.port = port
         listener.mode = kind
         listener.accept_proxy = proxy
+        if tls is not None:
+            self.open_tls()
+            listener.tls = True
+            listener.context = <void*><uintptr_t>tls["context"]
+            listener.strict_sni = tls["strict_sni"]
+            listener.client_auth = tls["client_auth"]
         listener.cell = self.arena.listener(self.stripe, number)
         listener.name.at = <const char*>malloc(len(raw) + 1)
         listener.trusted = <Network*>calloc(len(networks) + 1, sizeof(Network))
@@ -217,6 +239,18 @@ cdef class Engine:
             listener.n_trusted += 1
         self.listening[fd] = <uintptr_t>listener
         self.order(ORDER_LISTEN, fd, listener)
+
+    def open_tls(self) -> None:
+        if self.core.bio_method == NULL and not tls_open(&self.core):
+            raise MemoryError
+
+    def use_keyring(self, Keyring keyring not None) -> None:
+        """Show these certificates and believe these endpoints from the next turn on."""
+        self.open_tls()
+        if self.orders_left == 0:
+            del self.keyrings[:-1]               # only the last one can be in force
+        self.keyrings.append(keyring)
+        self.order(ORDER_KEYRING, -1, &keyring.keys)
 
     def remove_listener(self, fd: int) -> None:
         """Accept no more on this socket; connections that came through it go on."""
@@ -290,7 +324,7 @@ cdef class Engine:
         core.purge_ms = core.s.now_ms + PURGE_MS
         while not self.stopping:
             wait = wheel_wait_ms(&core.wheel, core.s.now_ms, SLEEP_MOST_MS)
-            if core.again_first != NULL or core.place_freed:
+            if core.again_first != NULL or core.place_freed or core.handshakes_first != NULL:
                 wait = 0
             elif core.waiting:
                 wait = min(wait, POLL_MS)
@@ -310,6 +344,8 @@ cdef class Engine:
                     self.obey()
                 else:
                     event(core, self.ring, events[i].data.ptr, events[i].events)
+            if core.handshakes_first != NULL:
+                events_handshakes(core, self.ring)
             while True:
                 due = wheel_due(&core.wheel, core.s.now_ms)
                 if due == NULL:
@@ -375,6 +411,8 @@ cdef class Engine:
             listener.removed = True              # its memory stays: connections name it
         elif order.kind == ORDER_TABLE:
             self.swap_table(<Table*>order.what)
+        elif order.kind == ORDER_KEYRING:
+            core.keys = <Keys*>order.what
         elif order.kind == ORDER_DRAIN:
             self.drain_now()
         else:
@@ -467,6 +505,7 @@ cdef class Engine:
         channels_bury(core)
         relay_close(core)
         check(core.all == NULL and core.waiting == 0 and core.s.tally.connections == 0 and core.s.tally.pooled == 0)
+        check(core.links.out == 0)
         check(core.channels.out == 0 and core.s.fronts.out == 0 and core.s.exchanges.out == 0 and core.s.blocks.out == 0)
         self.ring.ring_bell()
 

@@ -1,16 +1,20 @@
 """What epoll tells, and work left over. See events.pxd."""
 
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int64_t, uintptr_t
 
-from edged._fast.base.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from edged._fast.base.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, edged_mono_us
 from edged._fast.base.view cimport unlikely
-from edged._fast.run.channel cimport channel_close
-from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
+from edged._fast.run.channel cimport channel_close, channel_quiet
+from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, TLS_HANDSHAKE
 from edged._fast.run.gate cimport gate_accept
+from edged._fast.run.handshake cimport handshake_next, handshake_queue
 from edged._fast.run.pool cimport pool_discard
-from edged._fast.run.serve cimport serve_client, serve_server
+from edged._fast.run.serve cimport serve_client, serve_handshake, serve_server
 from edged._fast.talk.h1 cimport Front
 from edged._fast.talk.wants cimport Listener, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE
+
+cdef enum:
+    HANDSHAKES_US = 1000         # in one turn; all others wait so long at most, and for one handshake more
 
 
 cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil:
@@ -27,6 +31,12 @@ cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogi
         c.port.flags |= PORT_HUNG_UP
     if events & EPOLLOUT:
         c.port.flags |= PORT_WRITABLE
+    if c.tls != NULL:
+        if c.port.flags & PORT_READABLE:
+            c.tls.readable = True
+        if c.tls.state == TLS_HANDSHAKE:
+            handshake_queue(core, c)
+            return
     if c.kind == CHANNEL_CLIENT:
         if unlikely(events & EPOLLERR):
             c.port.flags |= PORT_BROKEN          # it will never read what we write
@@ -39,12 +49,23 @@ cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogi
 
 
 cdef void forget_idle(Core* core, Channel* c) noexcept nogil:
-    """The endpoint closed an idle channel, or said something that nobody asked for."""
+    """The endpoint closed an idle channel, or said something that nobody asked for, which session tickets are not."""
+    if c.tls != NULL and channel_quiet(core, c):
+        return
     if c.kept_by != NULL:
         c.kept_by.own = NULL
         channel_close(core, c)
     else:
         pool_discard(core, c)
+
+
+cdef void events_handshakes(Core* core, Ring ring) noexcept nogil:
+    """Some of those that wait for their turn, at least one."""
+    cdef int64_t until_us = edged_mono_us() + HANDSHAKES_US
+    while core.handshakes_first != NULL:
+        serve_handshake(core, ring, handshake_next(core))
+        if edged_mono_us() >= until_us:
+            return
 
 
 cdef void events_left(Core* core, Ring ring) noexcept nogil:

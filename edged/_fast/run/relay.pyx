@@ -7,6 +7,7 @@ from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport CHANNEL_SERVER
+from edged._fast.run.sealing cimport sealing_fits
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_RAW_LAST, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
@@ -21,6 +22,10 @@ cdef enum:
 
 
 cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
+    if to.tls != NULL:
+        return sealing_fits(source, to)
+    if source.tls != NULL:
+        return False
     if not core.splice or core.s.now_ms < core.splice_ms:
         return False
     if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):

@@ -5,18 +5,24 @@ from libc.string cimport memcpy
 
 from edged._fast.base.linux cimport (
     EINPROGRESS, EMFILE, ENFILE, close, edged_address, edged_address_read, edged_connect_ip, edged_connect_unix, edged_errno,
-    edged_local, edged_socket,
+    edged_local, edged_send, edged_socket,
 )
-from edged._fast.base.view cimport View, check, unlikely
-from edged._fast.memory.buffer cimport buffer_drop, buffer_n
-from edged._fast.route.table cimport Endpoint, table_text
+from edged._fast.base.openssl cimport openssl
+from edged._fast.base.view cimport View, check, likely, unlikely
+from edged._fast.memory.buffer cimport buffer_drop, buffer_n, buffer_take
+from edged._fast.route.table cimport BACKEND_CHECK_NAME, BACKEND_SEND_SNI, Backend, Endpoint, table_text
 from edged._fast.run.account cimport account
 from edged._fast.run.channel cimport (
     channel_again, channel_attend, channel_close, channel_open, channel_pull, channel_push, channel_quiet, channel_reset,
 )
-from edged._fast.run.core cimport CHANNEL_SERVER
+from edged._fast.run.core cimport CHANNEL_CLIENT, CHANNEL_SERVER
+from edged._fast.run.handshake cimport (
+    ACCEPTED, HANDSHAKE_DONE, HANDSHAKE_WAITS, Handshake, Refusal, handshake_accept, handshake_connect, handshake_fault,
+    handshake_keep_session, handshake_step,
+)
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_put, pool_take
 from edged._fast.run.relay cimport relay_drop_pipe, relay_fits
+from edged._fast.run.tls cimport tls_detach
 from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_plan
 from edged._fast.talk.ending cimport end_cut
@@ -25,13 +31,13 @@ from edged._fast.talk.exchange cimport (
     exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
-    FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_RESET, FRONT_WAIT, FrontWant, front_close, front_ended, front_step,
-    front_timeout,
+    FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_HANDSHAKE, FRONT_RESET, FRONT_SECURE, FRONT_WAIT, FrontWant,
+    front_close, front_ended, front_secured, front_step, front_timeout, front_unsecured,
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
     DEADLINE_FRONT, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
-    REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+    REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE, port_unsent,
 )
 
 cdef extern from * nogil:
@@ -54,17 +60,26 @@ cdef enum:
 
 # --- channels to endpoints -------------------------------------------------------------------------------------------
 
-cdef uint64_t address_hash(const Endpoint* e, View path, uint8_t send_proxy) noexcept nogil:
+cdef uint64_t mix_text(uint64_t hash, View text) noexcept nogil:
+    cdef uint32_t i
+    for i in range(text.n):
+        hash = mix(hash, <uint8_t>text.at[i])
+    return hash
+
+
+cdef uint64_t address_hash(const Exchange* x, View path) noexcept nogil:
     """Where the endpoint is, and how it is spoken to: no exchange may get a channel that leads elsewhere."""
+    cdef const Endpoint* e = x.endpoint
     cdef uint64_t words[4]
-    cdef uint64_t hash = e.family | <uint64_t>send_proxy << 8
+    cdef uint64_t hash = e.family | <uint64_t>x.backend.send_proxy << 8 | <uint64_t>x.backend.tls << 16
     cdef uint32_t i
     words[3] = 0
     memcpy(words, e.socket, sizeof(e.socket))
     for i in range(4):
         hash = mix(hash, words[i])
-    for i in range(path.n):
-        hash = mix(hash, <uint8_t>path.at[i])
+    hash = mix_text(hash, path)
+    if x.backend.trust:
+        hash = mix_text(mix(hash, x.backend.trust), table_text(x.table, e.server_name))
     return hash
 
 
@@ -110,7 +125,7 @@ cdef Channel* own_channel(Core* core, Exchange* x, uint64_t hash) noexcept nogil
         return NULL
     x.client.own = NULL
     c.kept_by = NULL
-    if x.client.own_slot == x.endpoint.slot and c.address_hash == hash and channel_quiet(c) and not x.flags & X_FRESH:
+    if x.client.own_slot == x.endpoint.slot and c.address_hash == hash and channel_quiet(core, c) and not x.flags & X_FRESH:
         x.flags |= X_PRIVATE
         return c
     channel_close(core, c)
@@ -127,8 +142,10 @@ cdef void serve_local_address(Client* client, int fd) noexcept nogil:
 
 cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
     cdef View path = table_text(x.table, x.endpoint.path)
-    cdef uint64_t hash = address_hash(x.endpoint, path, x.backend.send_proxy)
+    cdef uint64_t hash = address_hash(x, path)
     cdef Channel* c = own_channel(core, x, hash)
+    cdef uint32_t wants
+    cdef bint at_once
     if x.backend.send_proxy:
         serve_local_address(x.client, (<Channel*>x.front).fd)
     if c == NULL and reach_may_reuse(&core.s, x):
@@ -138,7 +155,27 @@ cdef uint32_t dial(Core* core, Exchange* x) noexcept nogil:
     if unlikely(c == NULL):
         return reach_failed(&core.s, x, False)
     c.owner = x
-    return exchange_dialled(&core.s, x, &c.port)
+    if likely(x.backend.trust == 0 or c.tls != NULL):
+        return exchange_dialled(&core.s, x, &c.port)
+    at_once = not c.port.flags & PORT_CONNECTING
+    c.port.flags |= PORT_CONNECTING              # until TLS is agreed on
+    wants = exchange_dialled(&core.s, x, &c.port)
+    if at_once and wants == WANT_NOTHING and not secure(core, x, c):
+        channel_close(core, c)
+        return reach_failed(&core.s, x, False)
+    return wants
+
+
+cdef bint secure(Core* core, Exchange* x, Channel* c) noexcept nogil:
+    """Begin TLS with an endpoint that has been reached; False: that cannot be done."""
+    cdef uint32_t bare = c.port.bare
+    if bare:
+        if edged_send(c.fd, c.port.tx.at + c.port.tx.head, bare, 0) != <ssize_t>bare:
+            return False                         # a new connection takes so little at once
+        buffer_take(&c.port.tx, bare)
+        c.port.bare = 0
+    return handshake_connect(core, c, x.backend.trust, table_text(x.table, x.endpoint.server_name),
+                             x.backend.tls & BACKEND_CHECK_NAME != 0, x.backend.tls & BACKEND_SEND_SNI != 0)
 
 
 cdef void let_go(Core* core, Exchange* x, bint keep) noexcept nogil:
@@ -151,7 +188,9 @@ cdef void let_go(Core* core, Exchange* x, bint keep) noexcept nogil:
         x.front.raw_from = NULL
         x.front.raw_left = 0
     c.owner = NULL
-    if not keep or not channel_quiet(c):
+    if c.tls != NULL:
+        handshake_keep_session(core, c)
+    if not keep or not channel_quiet(core, c):
         channel_close(core, c)
         return
     c.port.flags |= PORT_REUSED
@@ -187,7 +226,7 @@ cdef bint move(Core* core, Exchange* x) noexcept nogil:
 
 
 cdef inline bint has_to_push(const Port* port) noexcept nogil:
-    return buffer_n(&port.tx) or port.raw_left or port.flags & (PORT_SHUT_ASKED | PORT_SHUT) == PORT_SHUT_ASKED
+    return port_unsent(port) or port.raw_left or port.flags & (PORT_SHUT_ASKED | PORT_SHUT) == PORT_SHUT_ASKED
 
 
 cdef inline bint has_to_pull(const Port* port) noexcept nogil:
@@ -200,7 +239,7 @@ cdef bint goes_by_pipe(Core* core, Channel* source, Channel* to) noexcept nogil:
         return False
     if to.port.in_pipe:
         return True
-    return buffer_n(&to.port.tx) == 0 and buffer_n(&source.port.rx) == 0 and relay_fits(core, source, to)
+    return port_unsent(&to.port) == 0 and buffer_n(&source.port.rx) == 0 and relay_fits(core, source, to)
 
 
 cdef inline void tidy(Core* core, Port* port) noexcept nogil:
@@ -320,6 +359,24 @@ cdef void serve_ended(Core* core, Ring ring, Front* f) noexcept nogil:
         serve_client(core, ring, f)
 
 
+cdef Course begin_tls(Core* core, Front* f) noexcept nogil:
+    """The handshake has its turn later; until then the front waits."""
+    cdef Channel* c = <Channel*>f.port
+    cdef Refusal refusal = handshake_accept(core, c, f.client.listener, f.name)
+    f.name.n = 0
+    if unlikely(refusal != ACCEPTED):
+        core.s.tally.tls_failed += 1
+        if c.tls != NULL:
+            tls_detach(core, c)
+        front_unsecured(&core.s, f, <uint8_t>refusal)
+        return COURSE_ON
+    f.state = FRONT_HANDSHAKE
+    f.began_ms = core.s.now_ms
+    front_step(&core.s, f)
+    wheel_plan(&core.wheel, &f.deadline)
+    return COURSE_AWAY
+
+
 cdef Course go_on(Core* core, Ring ring, Front* f, FrontWant want) noexcept nogil:
     """Do what the front wants."""
     if want == FRONT_BEGUN:
@@ -332,6 +389,8 @@ cdef Course go_on(Core* core, Ring ring, Front* f, FrontWant want) noexcept nogi
         channel_push(core, <Channel*>f.port)
     if want == FRONT_WAIT:
         return COURSE_ON if channel_push(core, <Channel*>f.port) else COURSE_REST
+    if want == FRONT_SECURE:
+        return begin_tls(core, f)
     close_client(core, f, want == FRONT_RESET)
     return COURSE_AWAY
 
@@ -385,12 +444,51 @@ cdef void serve_server(Core* core, Ring ring, Channel* c, bint failed) noexcept 
     elif c.port.flags & PORT_CONNECTING:
         if not c.port.flags & PORT_WRITABLE:
             return
+        if x.backend.trust:
+            if c.tls == NULL and not secure(core, x, c):
+                channel_close(core, c)
+                carry(core, ring, x, reach_failed(&core.s, x, False))
+            return
         c.port.flags &= ~<uint32_t>PORT_CONNECTING
         carry(core, ring, x, exchange_connected(&core.s, x))
     else:
         if c.port.flags & PORT_READ and x.phase == PHASE_ASK:
             channel_pull(core, c)
         carry(core, ring, x, exchange_step(&core.s, x))
+
+
+cdef void client_secured(Core* core, Ring ring, Front* f, Channel* c, bint done) noexcept nogil:
+    if done:
+        f.client.tls_version = openssl.SSL_get_version(c.tls.ssl)
+        f.client.tls_cipher = openssl.SSL_CIPHER_get_name(openssl.SSL_get_current_cipher(c.tls.ssl))
+        front_secured(&core.s, f)
+    else:
+        tls_detach(core, c)
+        front_unsecured(&core.s, f, 0)
+    serve_client(core, ring, f)
+
+
+cdef void endpoint_secured(Core* core, Ring ring, Exchange* x, Channel* c, bint done) noexcept nogil:
+    if done:
+        c.port.flags &= ~<uint32_t>PORT_CONNECTING
+        x.fault = NULL
+        carry(core, ring, x, exchange_connected(&core.s, x))
+        return
+    x.fault = handshake_fault(c)
+    channel_close(core, c)
+    carry(core, ring, x, reach_failed(&core.s, x, False))
+
+
+cdef void serve_handshake(Core* core, Ring ring, Channel* c) noexcept nogil:
+    cdef Handshake state = handshake_step(core, c)
+    if state == HANDSHAKE_WAITS:
+        if c.tls.sealed_in.at != NULL and buffer_n(&c.tls.sealed_in) == 0:
+            buffer_drop(&c.tls.sealed_in, &core.s.blocks)
+        channel_attend(core, c)
+    elif c.kind == CHANNEL_CLIENT:
+        client_secured(core, ring, <Front*>c.owner, c, state == HANDSHAKE_DONE)
+    else:
+        endpoint_secured(core, ring, <Exchange*>c.owner, c, state == HANDSHAKE_DONE)
 
 
 cdef void serve_deadline(Core* core, Ring ring, Deadline* d) noexcept nogil:

@@ -68,6 +68,7 @@ cdef struct Exchange:
     uint64_t received_before
     uint64_t received_head       # front.received where the head ends
     char* line                   # copies of method, target and host, for the access line
+    const char* fault            # why TLS with the endpoint failed, for as long as the process lives; NULL: it did not
     Notes* notes                 # with Shared.plan; NULL: nothing was noted
     View method
     View target
@@ -91,7 +92,7 @@ cdef struct Exchange:
 # All of these answer wants. `exchange_begin` follows a parsed head in Shared.head that stands at the front of front.rx.
 cdef Exchange* exchange_open(Shared* s, Client* client, Port* front, void* owner) noexcept nogil     # NULL: no memory
 cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil
-cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x) noexcept nogil
+cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x, const Recipe* recipe) noexcept nogil          # NULL: that of the listener
 cdef uint32_t exchange_step(Shared* s, Exchange* x) noexcept nogil
 cdef uint32_t exchange_dialled(Shared* s, Exchange* x, Port* back) noexcept nogil     # a channel, connected or connecting
 cdef uint32_t exchange_connected(Shared* s, Exchange* x) noexcept nogil

@@ -10,7 +10,7 @@ from edged._fast.parse.head cimport (
     VERB_GET, VERB_HEAD, VERB_OPTIONS, VERB_PRI, VERB_PUT, VERB_TRACE,
 )
 from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_KEEP_ALIVE, reply_redirect, reply_wants_json
-from edged._fast.route.table cimport Found, RECIPE_PLAIN, table_backend, table_find, table_of_listener
+from edged._fast.route.table cimport Found, RECIPE_PLAIN, RECIPE_TLS, table_backend, table_find, table_of_listener
 from edged._fast.talk.answer cimport answer_head
 from edged._fast.talk.detach cimport detach_free
 from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, leave_endpoint, take_head
@@ -22,7 +22,7 @@ from edged._fast.talk.record cimport record_request
 from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport (
     DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
-    WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING,
+    WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, port_unsent,
 )
 
 cdef enum:
@@ -179,10 +179,12 @@ cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil:
         return end_refuse(s, x, 505, b"HTTP/2 is not spoken here", c"P", c"R")
     if head.verb == VERB_CONNECT or head.verb == VERB_TRACE:
         return end_refuse(s, x, 405, b"this method is not forwarded", c"P", c"R")
+    if unlikely(x.client.certificate != NULL and x.client.certificate.refused):
+        return end_refuse(s, x, 403, b"the client's certificate is not accepted here", c"P", c"R")
     if s.table == NULL:
         return end_refuse(s, x, 503, b"no routes yet", c"S", c"C")
     hold_table(s, x)
-    found = table_find(x.table, head.authority, head.path, RECIPE_PLAIN)
+    found = table_find(x.table, head.authority, head.path, RECIPE_TLS if x.client.tls else RECIPE_PLAIN)
     if unlikely(found.redirect):
         return redirect(s, x)
     if unlikely(found.recipe == NULL):
@@ -198,7 +200,7 @@ cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil:
     return reach(s, x, NULL)
 
 
-cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x) noexcept nogil:
+cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x, const Recipe* recipe) noexcept nogil:
     x.flags |= X_TCP | X_IDEMPOTENT
     flow_open(&x.asking, FLOW_TO_EOF, 0)
     flow_open(&x.answering, FLOW_TO_EOF, 0)
@@ -207,7 +209,7 @@ cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x) noexcept nogil:
     if s.table == NULL:
         return end_cut(s, x, c"S", c"C")
     hold_table(s, x)
-    x.recipe = table_of_listener(x.table, x.client.listener.number)
+    x.recipe = recipe if recipe != NULL else table_of_listener(x.table, x.client.listener.number)
     if x.recipe == NULL:
         return end_cut(s, x, c"S", c"C")
     x.backend = table_backend(x.table, x.recipe)
@@ -301,7 +303,7 @@ cdef uint32_t step_ask(Shared* s, Exchange* x) noexcept nogil:
         wants = step_asking(s, x)
         if wants:
             return wants
-    if x.asking.done and x.asked_ms == 0 and buffer_n(&x.back.tx) == 0 and x.back.raw_left == 0:
+    if x.asking.done and x.asked_ms == 0 and port_unsent(x.back) == 0 and x.back.raw_left == 0:
         x.asked_ms = s.now_ms
         x.moved_ms = s.now_ms
         if not x.back.flags & PORT_REUSED:
@@ -345,12 +347,12 @@ cdef uint32_t step_answer(Shared* s, Exchange* x) noexcept nogil:
     if state == FLOW_GOING:
         return WANT_NOTHING
     if state == FLOW_DONE:
-        if buffer_n(&x.front.tx):
+        if port_unsent(x.front):
             return WANT_NOTHING
-        if buffer_n(&x.back.rx) or x.back.raw_left or buffer_n(&x.back.tx):
+        if buffer_n(&x.back.rx) or x.back.raw_left or port_unsent(x.back):
             x.flags &= ~<uint32_t>X_BACK_STAYS   # bytes that nobody announced must never reach another client
         return end_done(s, x)
-    if state == FLOW_CUT and buffer_n(&x.front.tx):
+    if state == FLOW_CUT and port_unsent(x.front):
         return WANT_NOTHING                      # what came before is the client's
     s.bench.cells[x.endpoint.slot].response_errors += 1
     if state == FLOW_BAD and x.front.sent == x.sent_before:
@@ -368,7 +370,7 @@ cdef uint32_t step_tunnel(Shared* s, Exchange* x) noexcept nogil:
     flow_step(&x.asking, x.front, x.back, &s.blocks)
     flow_step(&x.answering, x.back, x.front, &s.blocks)
     if x.back.flags & PORT_BROKEN:
-        return end_cut(s, x, c"S", c"D") if x.answering.done and buffer_n(&x.front.tx) == 0 else WANT_NOTHING
+        return end_cut(s, x, c"S", c"D") if x.answering.done and port_unsent(x.front) == 0 else WANT_NOTHING
     half_close(x.front, x.back, &x.asking)
     half_close(x.back, x.front, &x.answering)
     if x.asking.done and x.answering.done and x.front.flags & PORT_SHUT and x.back.flags & PORT_SHUT:
@@ -391,7 +393,7 @@ cdef uint32_t client_broke(Shared* s, Exchange* x) noexcept nogil:
 
 cdef void set_deadline(Shared* s, Exchange* x) noexcept nogil:
     """Inactivity of whoever has to act next (http-edge-behaviour.md 7: time the slow side)."""
-    cdef uint64_t mark = x.front.sent + x.front.received + x.back.sent + x.back.received
+    cdef uint64_t mark = x.front.sent + x.front.received + x.back.sent + x.back.received - x.front.sealed - x.back.sealed
     cdef int64_t due
     cdef const Backend* b = x.backend
     if mark != x.moved_mark:
@@ -412,9 +414,9 @@ cdef void set_deadline(Shared* s, Exchange* x) noexcept nogil:
 
 cdef bint waits_for_client(const Exchange* x) noexcept nogil:
     """To take (a part of) the answer, or to send its body."""
-    if buffer_n(&x.front.tx) > 0 or x.front.in_pipe > 0 or (x.front.raw_left > 0 and buffer_n(&x.back.rx) > 0):
+    if port_unsent(x.front) > 0 or x.front.in_pipe > 0 or (x.front.raw_left > 0 and buffer_n(&x.back.rx) > 0):
         return True
-    if x.asking.done or buffer_n(&x.back.tx) > 0 or x.back.in_pipe > 0 or not x.front.flags & PORT_READ:
+    if x.asking.done or port_unsent(x.back) > 0 or x.back.in_pipe > 0 or not x.front.flags & PORT_READ:
         return False
     if x.asking.raw and buffer_n(&x.front.rx) > 0:
         return False                             # the endpoint does not take it

@@ -1,24 +1,27 @@
 """The client's side of an HTTP/1 or TCP connection. See h1.pxd."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from edged._fast.base.status cimport BAD, MORE, Status
-from edged._fast.base.view cimport check, unlikely
-from edged._fast.memory.buffer cimport buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
+from edged._fast.base.view cimport check, unlikely, view
+from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
 from edged._fast.parse.head cimport head_request
+from edged._fast.parse.hello cimport HELLO_MOST, Hello, hello_parse
 from edged._fast.parse.proxyline cimport ProxyLine, proxyline_parse
+from edged._fast.route.table cimport Found, RECIPE_PASSTHROUGH, Recipe, table_find
 from edged._fast.talk.ending cimport end_cut, end_refuse
 from edged._fast.talk.exchange cimport (
     X_ANSWER_BEGUN, X_CLIENT_STAYS, X_CUT, X_SILENT, X_TCP, exchange_begin, exchange_begin_tcp, exchange_open,
 )
 from edged._fast.talk.flow cimport FLOW_TO_EOF
 from edged._fast.talk.wants cimport (
-    DEADLINE_FRONT, MODE_TCP, Network, PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED,
+    DEADLINE_FRONT, MODE_HTTP, MODE_TCP, Network, PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, port_unsent,
 )
 
 cdef enum:
     PROXY_V2_MOST = 4096         # high-availability.md D.3
+    ALERT_DECODE_ERROR = 50      # RFC 8446 section 6
 
 
 cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil:
@@ -30,7 +33,7 @@ cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil
     f.client.accepted_ms = s.now_ms
     f.client.accepted_us = s.wall_us
     f.port = port
-    f.state = FRONT_IDLE
+    f.state = FRONT_HELLO if listener.tls else FRONT_IDLE
     port.flags |= PORT_READ
     listener.holders += 1
     listener.cell.current += 1
@@ -72,9 +75,11 @@ cdef bint front_trusts(const Listener* listener, const Client* client) noexcept 
 cdef void set_deadline(Shared* s, Front* f) noexcept nogil:
     cdef int32_t ms = s.times.http_request_ms
     cdef int64_t since = f.began_ms
-    if f.state == FRONT_PROXY:
+    if f.state == FRONT_PROXY or f.state == FRONT_HELLO:
         ms = s.times.proxy_header_ms
         since = f.client.accepted_ms
+    elif f.state == FRONT_HANDSHAKE:
+        ms = s.times.tls_handshake_ms
     elif f.state == FRONT_IDLE and f.client.requests:
         ms = s.times.http_keep_alive_ms or ms
     elif f.state == FRONT_IDLE:
@@ -106,8 +111,55 @@ cdef FrontWant read_proxy(Shared* s, Front* f) noexcept nogil:
         f.client.peer = line.source
         f.client.local = line.target
         f.client.local_known = True
+    if f.client.listener.tls:
+        f.state = FRONT_HELLO
+        return step_hello(s, f)
     f.state = FRONT_IDLE
     return step_idle(s, f)
+
+
+cdef FrontWant step_hello(Shared* s, Front* f) noexcept nogil:
+    """Read first, so that a passthrough route gets the very bytes, and the name chooses the certificate (openshift-routes.md 6.3)."""
+    cdef Hello hello
+    cdef Found found
+    cdef Status status = MORE
+    if buffer_n(&f.port.rx):
+        status = hello_parse(&hello, buffer_view(&f.port.rx), s.hello_room)
+    if status == MORE and f.port.flags & PORT_EOF:
+        return left_early(s, f)
+    if status == MORE and f.port.rx.head == 0 and f.port.rx.at != NULL and buffer_room(&f.port.rx, &s.blocks) == 0:
+        status = BAD
+    if status == MORE:
+        f.port.flags |= PORT_READ
+        return FRONT_WAIT
+    if status == BAD:
+        s.tally.tls_absent += 1
+        return front_unsecured(s, f, ALERT_DECODE_ERROR if f.port.rx.at[f.port.rx.head] == 22 else 0)
+    f.name = hello.sni
+    if f.client.listener.mode == MODE_HTTP and hello.sni.n and s.table != NULL:
+        found = table_find(s.table, hello.sni, view(b"/", 1), RECIPE_PASSTHROUGH)
+        if found.recipe != NULL:
+            return begin_tcp(s, f, found.recipe)
+    return FRONT_SECURE
+
+
+cdef void front_secured(Shared* s, Front* f) noexcept nogil:
+    f.state = FRONT_IDLE
+    f.client.tls = True
+    f.client.accepted_ms = s.now_ms              # from here on a request is waited for
+    f.began_ms = 0
+
+
+cdef FrontWant front_unsecured(Shared* s, Front* f, uint8_t alert) noexcept nogil:
+    buffer_take(&f.port.rx, buffer_n(&f.port.rx))
+    if alert and buffer_hold(&f.port.tx, &s.blocks) and buffer_room(&f.port.tx, &s.blocks) >= 7:
+        memcpy(f.port.tx.at + f.port.tx.tail, b"\x15\x03\x03\x00\x02\x02", 6)
+        f.port.tx.at[f.port.tx.tail + 6] = <char>alert
+        f.port.tx.tail += 7
+    f.state = FRONT_LINGER
+    f.complete = False
+    set_deadline(s, f)
+    return FRONT_WAIT
 
 
 cdef FrontWant begun(Front* f, uint32_t wants) noexcept nogil:
@@ -132,7 +184,7 @@ cdef FrontWant refuse(Shared* s, Front* f, uint16_t status, const char* detail, 
 cdef FrontWant left_early(Shared* s, Front* f) noexcept nogil:
     """The client went in the middle of a head, or without ever sending a byte: port scans and health checks of balancers."""
     cdef bint began = f.state == FRONT_HEAD
-    if not began and (f.state != FRONT_IDLE or s.dont_log_null or s.ignore_probes or f.client.requests):
+    if not began and ((f.state != FRONT_IDLE and f.state != FRONT_HELLO) or s.dont_log_null or s.ignore_probes or f.client.requests):
         return FRONT_CLOSE
     if not s.remember_lines:
         return FRONT_CLOSE
@@ -156,15 +208,20 @@ cdef void skip_empty_lines(Front* f) noexcept nogil:
         buffer_take(&f.port.rx, 1)
 
 
+cdef FrontWant begin_tcp(Shared* s, Front* f, const Recipe* recipe) noexcept nogil:
+    """`recipe` NULL: that of the listener."""
+    f.exchange = exchange_open(s, &f.client, f.port, f)
+    if f.exchange == NULL:
+        return FRONT_CLOSE
+    f.exchange.began_ms = f.client.accepted_ms
+    f.exchange.began_us = f.client.accepted_us
+    f.exchange.received_before -= buffer_n(&f.port.rx)
+    return begun(f, exchange_begin_tcp(s, f.exchange, recipe))
+
+
 cdef FrontWant step_idle(Shared* s, Front* f) noexcept nogil:
-    cdef bint tcp = f.client.listener.mode == MODE_TCP
-    if tcp:
-        f.exchange = exchange_open(s, &f.client, f.port, f)
-        if f.exchange == NULL:
-            return FRONT_CLOSE
-        f.exchange.began_ms = f.client.accepted_ms
-        f.exchange.began_us = f.client.accepted_us
-        return begun(f, exchange_begin_tcp(s, f.exchange))
+    if f.client.listener.mode == MODE_TCP:
+        return begin_tcp(s, f, NULL)
     skip_empty_lines(f)
     if buffer_n(&f.port.rx) == 0:
         if f.port.flags & PORT_EOF:
@@ -206,7 +263,7 @@ cdef FrontWant step_head(Shared* s, Front* f) noexcept nogil:
 
 
 cdef FrontWant step_linger(Front* f) noexcept nogil:
-    if buffer_n(&f.port.tx):
+    if port_unsent(f.port):
         return FRONT_WAIT
     if f.complete and buffer_n(&f.port.rx) == 0 and not f.port.flags & PORT_READABLE:
         return FRONT_CLOSE                       # nothing unread that would turn the close into a reset
@@ -226,11 +283,16 @@ cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil:
     f.port.flags &= ~<uint32_t>PORT_READ
     if f.state == FRONT_LINGER:
         want = step_linger(f)
-    elif buffer_n(&f.port.tx):
+    elif port_unsent(f.port):
         f.deadline.due_ms = s.now_ms + s.times.client_ms if s.times.client_ms else 0
         return FRONT_WAIT                        # one answer after another
     elif f.state == FRONT_PROXY:
         want = read_proxy(s, f)
+    elif f.state == FRONT_HELLO:
+        want = step_hello(s, f)
+    elif f.state == FRONT_HANDSHAKE:
+        f.port.flags |= PORT_READ
+        want = FRONT_WAIT
     elif f.state == FRONT_IDLE:
         want = step_idle(s, f)
     else:
@@ -245,6 +307,9 @@ cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil:
     if f.state == FRONT_PROXY:
         f.client.listener.cell.proxy_refused += 1
         return FRONT_RESET
+    if f.state == FRONT_HELLO or f.state == FRONT_HANDSHAKE:
+        s.tally.tls_failed += 1
+        return FRONT_CLOSE
     if f.state == FRONT_HEAD:
         return refuse(s, f, 408, b"the request did not arrive in time", c"c", c"R")
     if f.state == FRONT_IDLE and f.client.requests == 0 and not s.ignore_probes:

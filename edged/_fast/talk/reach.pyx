@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t, uint8_t
 from edged._fast.base.status cimport DONE
 from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.arena cimport STANDING_DRAINING, STANDING_UP
-from edged._fast.memory.buffer cimport buffer_hold, buffer_room, buffer_view
+from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_view
 from edged._fast.parse.head cimport head_request
 from edged._fast.parse.proxyline cimport proxyline_write
 from edged._fast.route.balance cimport Asked, Choice, balance_choose, balance_has_room
@@ -134,6 +134,8 @@ cdef bint reach_compose(Shared* s, Exchange* x) noexcept nogil:
         return False
     if x.backend.send_proxy and not back.flags & PORT_REUSED:
         back.tx.tail += <uint32_t>proxyline_write(back.tx.at + back.tx.tail, x.backend.send_proxy, &x.client.peer, &x.client.local)
+        if x.backend.trust:
+            back.bare = buffer_n(&back.tx)
         x.flags |= X_PRIVATE
     if x.flags & X_TCP:
         return True
@@ -173,6 +175,8 @@ cdef uint32_t reach_failed(Shared* s, Exchange* x, bint timed_out) noexcept nogi
     cdef uint32_t wants
     x.back = NULL
     s.bench.cells[failed.slot].connect_errors += 1
+    if x.fault != NULL and x.backend.n_active <= 1:
+        return end_refuse(s, x, 503, b"the endpoint is not the one that is expected there", c"S", c"C")
     if x.retries >= x.backend.retries:
         return end_refuse(s, x, 503, b"the endpoint cannot be reached", c"s" if timed_out else c"S", c"C")
     x.retries += 1

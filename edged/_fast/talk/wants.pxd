@@ -51,7 +51,13 @@ cdef struct Port:
     uint64_t received
     uint64_t sent
     uint32_t in_pipe             # bytes of raw_from that wait in the pipe towards us
+    uint32_t sealed              # bytes of TLS records that wait for the kernel; what they carry counts as sent
+    uint32_t bare                # so many bytes at the head of tx go out before TLS begins: a PROXY header
     uint32_t flags
+
+cdef inline uint32_t port_unsent(const Port* port) noexcept nogil:
+    """Bytes of our own, or of TLS, that the kernel has not taken yet."""
+    return port.tx.tail - port.tx.head + port.sealed
 
 cdef enum DeadlineKind:
     DEADLINE_FRONT = 0
@@ -75,6 +81,7 @@ cdef struct Times:               # the defaults of [timeouts]
     int32_t client_fin_ms
     int32_t server_fin_ms
     int32_t proxy_header_ms
+    int32_t tls_handshake_ms
 
 cdef enum Reuse:                 # option http-reuse (http-edge-behaviour.md 5)
     REUSE_NEVER = 0
@@ -101,6 +108,11 @@ cdef struct Listener:
     uint16_t port
     uint8_t mode
     uint8_t accept_proxy
+    uint8_t tls                  # TLS ends here, but for passthrough routes
+    uint8_t strict_sni           # names without a certificate of their own are refused
+    uint8_t client_auth          # clients are asked for certificates
+    void* context                # SSL_CTX
+    void* filter                 # of client certificates' subjects; NULL: none
     View name
     Network* trusted
     uint32_t n_trusted
@@ -110,6 +122,11 @@ cdef struct Listener:
     uint8_t removed
     uint32_t holders             # open connections that came in here
     Listener* next
+
+cdef struct ClientCertificate:   # what is said of it to endpoints; one for each connection with mutual TLS, also without a certificate
+    View lines                   # ready lines of a head (openshift-routes.md 7.8)
+    View der                     # n == 0: none was given
+    uint8_t refused              # its subject is not one that the listener takes
 
 cdef struct Client:              # one client connection, for all exchanges that come over it
     Listener* listener
@@ -121,7 +138,10 @@ cdef struct Client:              # one client connection, for all exchanges that
     ProxyAddress peer            # effective: from a PROXY header where there was one
     ProxyAddress local
     uint8_t local_known          # else ask the kernel first
-    uint8_t tls
+    uint8_t tls                  # was terminated here
+    const ClientCertificate* certificate      # NULL: the listener does not ask for one
+    const char* tls_version      # "TLSv1.3", for as long as the process lives
+    const char* tls_cipher
 
 cdef struct Shared:              # what all conversations of one engine have in common
     int64_t now_ms               # monotonic; set once a turn
@@ -135,6 +155,7 @@ cdef struct Shared:              # what all conversations of one engine have in 
     Stock fronts
     Head* head                   # of the request parsed last, and whose it is
     void* head_of
+    char* hello_room             # HELLO_MOST bytes: pieces of a ClientHello are joined there
     Head* answer
     Peer peer                    # text of one client's address, and whose it is
     void* peer_of
