@@ -13,7 +13,7 @@ from edged.logs import lines_to_stderr
 from edged.settings import Settings
 from edged.wire import Wire, WireError
 
-__all__ = ["RULED_BY_WIRE", "Wing", "name_process", "run_child"]
+__all__ = ["RULED_BY_WIRE", "Wing", "hide_memory", "name_process", "run_child"]
 
 log = logging.getLogger("edged.child")
 
@@ -72,7 +72,12 @@ def _give_up_rights(*, core_dumps: bool) -> None:
     """No program started from here gains rights; unless `core_dumps`, nobody but root reads this process's memory."""
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
     if not core_dumps:
-        _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
+        hide_memory()
+
+
+def hide_memory() -> None:
+    """Nobody but root reads this process's memory, and no core of it is written."""
+    _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
 
 
 def _prctl(option: int, argument: "ctypes.c_ulong | ctypes.c_char_p") -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from edged.child import name_process
+from edged.child import hide_memory, name_process
 from edged.errors import StartError
 from edged.logs import lines_to_stderr
 from edged.model.listener import Mode
@@ -24,6 +24,7 @@ from edged.supervisor.children import Backoff, Child, how_it_ended
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
 from edged.supervisor.notify import notify
 from edged.supervisor.sockets import Sockets
+from edged.tls.tickets import Ratchet, now_ms
 from edged.wire import wire_pair
 
 __all__ = ["supervise"]
@@ -31,6 +32,7 @@ __all__ = ["supervise"]
 log = logging.getLogger("edged.supervisor")
 
 CONTROL = -1                                     # its place among the children; a worker's place is its slot
+TURN_MOST_MS = 60_000                            # a machine that slept wakes up in another period
 STOP_S = 2.0                                     # for children that were told to leave at once
 WAITING_S = 10.0                                 # between two lines that say what a start waits for
 
@@ -43,6 +45,8 @@ def supervise(settings: Settings) -> int:
     for note in settings.notes:
         log.warning("%s", note)
     supervisor = Supervisor(settings, started_s)
+    if not settings.run.core_dumps:
+        hide_memory()                            # from the secret of tickets, and of what the environment may hold
     try:
         return trio.run(supervisor.run)
     finally:
@@ -60,6 +64,7 @@ class Supervisor:
         served = [listener for listener in settings.listeners if listener.mode is not Mode.HTTPS]
         self._sockets = Sockets(served, len(self._slots), self._identity.group_id if self._identity else -1)
         self._arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
+        self._tickets = _tickets(settings)
         self._children: dict[int, Child] = {}
         self._serving: set[int] = set()          # slots whose worker has a table in force
         self._lent: dict[int, int] = {}          # slot -> the slot whose worker accepts for it
@@ -85,6 +90,7 @@ class Supervisor:
                 for place in self._left:
                     nursery.start_soon(self._keep, place)
                 nursery.start_soon(self._tell_when_ready)
+                nursery.start_soon(self._turn_tickets)
                 nursery.start_soon(self._obey, signals)
                 await self._over.wait()
                 nursery.cancel_scope.cancel()    # whoever still runs is killed
@@ -144,6 +150,9 @@ class Supervisor:
             for slot in self._slots:
                 self._introduce(slot)
         else:
+            if self._tickets is not None:
+                self._tickets.turn(now_ms())
+                child.tell(self._tickets.message())
             self._introduce(place)
             if self._listening:
                 self._hand_over(place, self._sockets.shared(), child)
@@ -216,6 +225,12 @@ class Supervisor:
 
     # start and end
 
+    async def _turn_tickets(self) -> None:
+        """Forget secrets whose time is over. Workers that have them already turn them by themselves."""
+        while self._tickets is not None:
+            await trio.sleep(min(self._tickets.left_ms(now_ms()), TURN_MOST_MS) / 1000)
+            self._tickets.turn(now_ms())
+
     async def _tell_when_ready(self) -> None:
         while not (self._routes_known.is_set() and self._all_serve.is_set()):
             with trio.move_on_after(WAITING_S) as waiting:
@@ -279,3 +294,10 @@ class Supervisor:
         for place, child in self._children.items():
             if place != CONTROL:
                 child.tell(message)
+
+
+def _tickets(settings: Settings) -> Ratchet | None:
+    """What session tickets are sealed with, by all workers and for as long as this process lives; None: no listener gives any."""
+    if settings.tls.session_tickets and any(listener.tls for listener in settings.listeners):
+        return Ratchet.new(settings.tls.ticket_rotation_ms, now_ms())
+    return None

@@ -44,11 +44,13 @@ class EngineLike(Protocol):
     def orders_left(self) -> int: ...
 
     def add_listener(
-        self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int
+        self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int,
+        tls: Mapping[str, Any] | None,
     ) -> None: ...
     def remove_listener(self, fd: int) -> None: ...
     def run(self) -> None: ...
     def use_table(self, table: Any) -> None: ...
+    def use_keyring(self, keyring: Any) -> None: ...
     def take_retired(self) -> int: ...
     def drain(self) -> None: ...
     def stop(self) -> None: ...
@@ -61,9 +63,11 @@ class EngineEnded(EdgedError):
 class Bridge:
     """Runs one engine."""
 
-    def __init__(self, engine: EngineLike, listeners: Mapping[int, Listener]) -> None:
+    def __init__(self, engine: EngineLike, listeners: Mapping[int, Listener], tls: Mapping[int, Mapping[str, Any]]) -> None:
+        """`tls`: of the listeners that speak it, by number, what the engine is told about it."""
         self._engine = engine
         self._listeners = listeners
+        self._tls = tls
         self._sockets: dict[int, list[int]] = {}         # slot -> descriptors that the engine accepts on
         self._rang = trio.Event()
         self._ended = trio.Event()
@@ -105,7 +109,7 @@ class Bridge:
             log.warning("accepting again")
             self._paused = False
 
-    # tables
+    # tables and keyrings
 
     async def use(self, table: Any, version: int) -> None:
         """Put a table in force; returns when it is."""
@@ -116,6 +120,11 @@ class Bridge:
         while self._engine.version_in_force != version:
             await self._rang.wait()
 
+    async def use_keyring(self, keyring: Any) -> None:
+        """Put certificates and trusts in force; returns when they are. The engine keeps the keyring before as long as it needs it."""
+        self._engine.use_keyring(keyring)
+        await self.settle()
+
     # sockets
 
     def listen(self, slot: int, number: int, fd: int) -> None:
@@ -123,7 +132,8 @@ class Bridge:
         listener = self._listeners[number]
         self._sockets.setdefault(slot, []).append(fd)
         self._engine.add_listener(
-            number, fd, listener.name, listener.mode.value, listener.accept_proxy.value, listener.trusted, _port_of(fd)
+            number, fd, listener.name, listener.mode.value, listener.accept_proxy.value, listener.trusted, _port_of(fd),
+            self._tls.get(number),
         )
 
     async def unlisten(self, slot: int) -> None:

@@ -1,7 +1,8 @@
 """A worker: trio in the main thread hears the supervisor and control; the engine carries traffic in a thread of its own.
 
-The engine starts with the first table, so that no client is ever answered from nothing. Without control, traffic flows on
-with the last table. Without the supervisor, the worker ends what it has and leaves.
+The engine starts with the first table, so that no client is ever answered from nothing, and accepts once there is a certificate to
+show as well, if TLS is spoken. Without control, traffic flows on with the last table. Without the supervisor, the worker ends what it
+has and leaves.
 """
 
 import logging
@@ -13,9 +14,11 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
+from edged.errors import EdgedError
 from edged.settings import Settings
 from edged.wire import Wire, WireClosed, WireError
 from edged.worker.bridge import Bridge
+from edged.worker.encryption import Encryption
 from edged.worker.engine_config import access_log_wanted, engine_config
 from edged.worker.shipping import Shipping
 
@@ -43,9 +46,11 @@ class Worker:
         self._settings = settings
         self._wire = wire
         self._arena = arena
+        self._encryption = Encryption(settings)
         self._bridge: Bridge | None = None       # once the first table is here
         self._shipping: Shipping | None = None
-        self._waiting: list[tuple[int, int, int]] = []   # slot, listener, descriptor: until there is an engine
+        self._waiting: list[tuple[int, int, int]] = []   # slot, listener, descriptor: until we serve
+        self._serving = False                    # there is a table, and a certificate where one is needed
         self._control = trio.CancelScope()       # around the task that hears the present control
         self._draining = False
 
@@ -81,9 +86,12 @@ class Worker:
                 case {"type": "listen", "slot": int(slot), "listeners": list(numbers)} if len(numbers) == len(fds):
                     self._waiting += [(slot, number, fd) for number, fd in zip(numbers, fds, strict=True)]
                     fds = []
-                    await self._start_listening()
+                    if self._serving:
+                        await self._start_listening()
                 case {"type": "unlisten", "slot": int(slot)}:
                     await self._unlisten(slot)
+                case {"type": "tickets", "period": int(period), "secret": bytes(secret)}:
+                    self._encryption.use_tickets(period, secret, nursery)
                 case {"type": "reopen_logs"}:
                     if self._shipping is not None:
                         self._shipping.reopen()
@@ -99,17 +107,16 @@ class Worker:
     # control
 
     async def _hear_control(self, wire: Wire, scope: trio.CancelScope, nursery: trio.Nursery) -> None:
-        """Take tables from one control process until it is gone or followed by another."""
+        """Take certificates and tables from one control process until it is gone or followed by another."""
         with scope:
             try:
                 while True:
                     message, fds = await wire.receive()
-                    if message["type"] == "table" and len(fds) == 1:
-                        await self._take(wire, message["version"], fds[0], nursery)
-                    else:
-                        log.warning("control said what nobody expects: %.40s", message["type"])
-                    for fd in fds:
-                        os.close(fd)
+                    try:
+                        await self._obey_control(wire, message, fds, nursery)
+                    finally:
+                        for fd in fds:
+                            os.close(fd)
             except WireClosed:
                 pass                             # the supervisor brings the next one
             except WireError as why:
@@ -117,7 +124,16 @@ class Worker:
             finally:
                 wire.close()
 
-    async def _take(self, wire: Wire, version: int, fd: int, nursery: trio.Nursery) -> None:
+    async def _obey_control(self, wire: Wire, message: dict[str, Any], fds: list[int], nursery: trio.Nursery) -> None:
+        match message:
+            case {"type": "table", "version": int(version)} if len(fds) == 1:
+                await self._take_table(wire, version, fds[0], nursery)
+            case {"type": "certificates", "version": int(version), "whole": bool(whole)} if len(fds) == 1:
+                await self._take_certificates(wire, version, fds[0], whole)
+            case _:
+                log.warning("control said what nobody expects: %.40s", message["type"])
+
+    async def _take_table(self, wire: Wire, version: int, fd: int, nursery: trio.Nursery) -> None:
         try:
             table = open_table(fd)
         except (ValueError, OSError) as why:
@@ -127,18 +143,31 @@ class Worker:
         if self._bridge is None:
             self._bridge = self._start_engine(table, nursery)
             await self._bridge.wait_in_force(table.version)
-            await self._start_listening()
-            await self._wire.send({"type": "serving"})
         else:
             await self._bridge.use(table, table.version)
+        await self._serve_if_complete()
         await wire.send({"type": "table_in_force", "version": version})
+
+    async def _take_certificates(self, wire: Wire, version: int, fd: int, whole: bool) -> None:
+        try:
+            keyring = await self._encryption.take(fd, whole)
+        except EdgedError as why:
+            log.error("certificates %s are refused: %s", version, why)
+            await wire.send({"type": "certificates_refused", "version": version, "why": str(why)})
+            return
+        if self._bridge is not None:
+            await self._bridge.use_keyring(keyring)
+            await self._serve_if_complete()
+        await wire.send({"type": "certificates_in_force", "version": version})
 
     def _start_engine(self, table: Any, nursery: trio.Nursery) -> Bridge:
         from edged._fast.run.engine import Engine
 
         engine = Engine(self._arena, self._index, engine_config(self._settings))
-        bridge = Bridge(engine, {listener.number: listener for listener in self._settings.listeners})
+        bridge = Bridge(engine, {listener.number: listener for listener in self._settings.listeners}, self._encryption.listeners)
         engine.use_table(table)
+        if self._encryption.keyring is not None:
+            engine.use_keyring(self._encryption.keyring)
         bridge.start()
         # From here on this thread, and those that it starts, step behind the engine.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.worker.nice)
@@ -150,12 +179,19 @@ class Worker:
 
     # sockets
 
+    async def _serve_if_complete(self) -> None:
+        if not self._serving and self._encryption.is_complete:
+            self._serving = True
+            with trio.CancelScope(shield=True):  # whatever becomes of this control
+                await self._start_listening()
+                await self._wire.send({"type": "serving"})
+
     async def _start_listening(self) -> None:
-        if self._bridge is not None:
-            waiting, self._waiting = self._waiting, []
-            for slot, number, fd in waiting:
-                self._bridge.listen(slot, number, fd)
-            await self._bridge.settle()
+        assert self._bridge is not None
+        waiting, self._waiting = self._waiting, []
+        for slot, number, fd in waiting:
+            self._bridge.listen(slot, number, fd)
+        await self._bridge.settle()
 
     async def _unlisten(self, slot: int) -> None:
         for _, _, fd in [waiting for waiting in self._waiting if waiting[0] == slot]:

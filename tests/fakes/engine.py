@@ -15,7 +15,8 @@ class FakeEngine:
     def __init__(self):
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.told = []
-        self.accepting = {}                      # descriptor -> (number, name, mode, accept_proxy, trusted, port)
+        self.accepting = {}                      # descriptor -> (number, name, mode, accept_proxy, trusted, port, tls)
+        self.keyring = None
         self.version_in_force = 0
         self.idle = True
         self.accept_paused = False
@@ -48,6 +49,9 @@ class FakeEngine:
     def use_table(self, table):
         self._order("table", table)
 
+    def use_keyring(self, keyring):
+        self._order("keyring", keyring)
+
     def drain(self):
         self._order("drain")
 
@@ -79,6 +83,8 @@ class FakeEngine:
                 case ("table", table):
                     self.version_in_force = table.version
                     self.ring()
+                case ("keyring", keyring):
+                    self.keyring = keyring
                 case ("drain",):
                     self.draining = True
                     self.ring()

@@ -14,6 +14,7 @@ LISTENERS = {
     0: Listener(0, "web", "127.0.0.1:0"),
     3: Listener(3, "raw", "unix:/x", mode=Mode.TCP, accept_proxy=AcceptProxy.TRUSTED_ONLY, trusted=("10.0.0.0/8",), route="r"),
 }
+TLS = {3: {"context": 7, "strict_sni": True, "client_auth": False, "filter": ""}}
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def play(engine, scene):
     """Run a scene with a bridge that watches; the engine is stopped at its end."""
 
     async def main():
-        bridge = Bridge(engine, LISTENERS)
+        bridge = Bridge(engine, LISTENERS, TLS)
         bridge.start()
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
@@ -77,6 +78,26 @@ def test_a_table_is_used_when_the_engine_says_so(engine):
     play(engine, scene)
 
 
+def test_a_keyring_is_used_when_the_engine_has_obeyed(engine):
+    async def scene(bridge, nursery):
+        engine.hold.clear()
+        used = trio.Event()
+
+        async def use():
+            await bridge.use_keyring("the next")
+            used.set()
+
+        nursery.start_soon(use)
+        await until(lambda: engine.orders_left)
+        await wait_all_tasks_blocked()
+        assert not used.is_set()
+        engine.hold.set()
+        await used.wait()
+        assert engine.keyring == "the next"
+
+    play(engine, scene)
+
+
 def test_the_bell_lets_tables_go(engine):
     async def scene(bridge, nursery):
         engine.retired = 2
@@ -94,8 +115,8 @@ def test_the_engine_is_told_all_about_a_listener(engine):
         bridge.listen(0, 3, unix)
         await bridge.settle()
         assert engine.accepting == {
-            fd: (0, "web", "http", "off", (), port),
-            unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0),
+            fd: (0, "web", "http", "off", (), port, None),
+            unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0, TLS[3]),
         }
         await bridge.unlisten(0)
 
@@ -169,7 +190,7 @@ def test_an_engine_that_fails_is_told(engine, monkeypatch):
 
 def test_accepting_that_pauses_is_told_once_in_a_while(engine, caplog):
     async def main():
-        bridge = Bridge(engine, LISTENERS)
+        bridge = Bridge(engine, LISTENERS, TLS)
         engine.accept_paused = True
         bridge._tell_if_paused()
         bridge._tell_if_paused()
