@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 from weakref import WeakValueDictionary
 
 import msgpack
@@ -73,7 +72,7 @@ class _Held:
         self.names: dict[bytes, str] = before.names.copy() if before else {}          # to the ids of certificates
         self.default: str | None = before.default if before else None
         self.trusts: dict[int, SSL.Context] = before.trusts.copy() if before else {}
-        self.keyring = Keyring(before.keyring if before else None)
+        self.keyring: Keyring = Keyring(before.keyring if before else None)
 
 
 class _Draft:
@@ -155,13 +154,13 @@ class _Draft:
     # parts
 
     def _certificate(self, key: object, entry: object) -> None:
-        match entry:
-            case [[bytes() as leaf, *issuers], bytes() as secret, bytes() as ocsp] if all(isinstance(der, bytes) for der in issuers):
-                told = _id(key)
-                if Certificate.of((leaf, *issuers), secret, ocsp).id != told:
-                    raise ValueError(f"certificate {told:.12} is another one than its id says")
+        match key, entry:
+            case str(told), [[bytes(leaf), *others], bytes(secret), bytes(ocsp)]:
+                issuers = _ders(others)
             case _:
                 raise ValueError("what should be a certificate is none")
+        if Certificate.of((leaf, *issuers), secret, ocsp).id != told:
+            raise ValueError(f"certificate {told:.12} is another one than its id says")
         served = self._held.certificates.get(told) or self._before.certificates.get(told)
         if served is None:
             try:
@@ -173,11 +172,12 @@ class _Draft:
 
     def _trust(self, key: object, entry: object) -> None:
         match key, entry:
-            case int(told), [list(authorities), bool(verify)] if all(isinstance(der, bytes) for der in authorities):
-                if Trust.of(tuple(authorities), verify).id != told:
-                    raise ValueError(f"trust {told:x} is another one than its id says")
+            case int(told), [list(listed), bool(verify)]:
+                authorities = _ders(listed)
             case _:
                 raise ValueError("what should be a trust is none")
+        if Trust.of(tuple(authorities), verify).id != told:
+            raise ValueError(f"trust {told:x} is another one than its id says")
         context = self._held.trusts.get(told) or self._before.trusts.get(told)
         if context is None:
             context = client_context(authorities, verify, self._tls)
@@ -282,3 +282,10 @@ def _text(value: object) -> bytes:
     if not isinstance(value, str) or not value.isascii():
         raise ValueError("what should be a host's name is none")
     return value.encode()
+
+
+def _ders(values: list[object]) -> list[bytes]:
+    ders = [value for value in values if isinstance(value, bytes)]
+    if len(ders) != len(values):
+        raise ValueError("what should be a certificate's DER is none")
+    return ders
