@@ -115,5 +115,26 @@ cdef struct OpenSSL:             # in the order of openssl.NAMES
     void* (*OPENSSL_sk_new_null)() noexcept nogil
     int (*OPENSSL_sk_push)(void* stack, const void* what) noexcept nogil     # how many there are then; 0: no memory
     void (*OPENSSL_sk_free)(void* stack) noexcept nogil                      # not what is in it
+    # what a certificate says; nothing that is answered here is the caller's to free
+    void* (*SSL_get0_peer_certificate)(const void* ssl) noexcept nogil
+    int (*i2d_X509)(const void* x509, unsigned char** at) noexcept nogil                 # moves `at` behind; NULL: only tells how many bytes
+    int (*X509_digest)(const void* x509, const void* kind, unsigned char* out, unsigned int* n) noexcept nogil
+    const void* (*EVP_sha1)() noexcept nogil
+    long (*X509_get_version)(const void* x509) noexcept nogil                            # 0: version 1
+    const void* (*X509_get0_serialNumber)(const void* x509) noexcept nogil
+    const void* (*X509_get0_notBefore)(const void* x509) noexcept nogil
+    const void* (*X509_get0_notAfter)(const void* x509) noexcept nogil
+    const void* (*X509_get_subject_name)(const void* x509) noexcept nogil
+    const void* (*X509_get_issuer_name)(const void* x509) noexcept nogil
+    int (*X509_NAME_entry_count)(const void* name) noexcept nogil
+    void* (*X509_NAME_get_entry)(const void* name, int number) noexcept nogil
+    const void* (*X509_NAME_ENTRY_get_object)(const void* entry) noexcept nogil
+    const void* (*X509_NAME_ENTRY_get_data)(const void* entry) noexcept nogil
+    int (*OBJ_obj2nid)(const void* object) noexcept nogil                                # 0: unknown
+    const char* (*OBJ_nid2sn)(int nid) noexcept nogil
+    int (*OBJ_obj2txt)(char* out, int room, const void* object, int no_name) noexcept nogil
+    const unsigned char* (*ASN1_STRING_get0_data)(const void* text) noexcept nogil
+    int (*ASN1_STRING_length)(const void* text) noexcept nogil
+    int (*ASN1_STRING_type)(const void* text) noexcept nogil
 
 cdef OpenSSL openssl

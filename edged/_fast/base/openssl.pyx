@@ -18,6 +18,10 @@ NAMES: tuple[str, ...] = (
     "SSL_version", "EVP_CIPHER_fetch", "EVP_EncryptInit_ex", "EVP_DecryptInit_ex", "EVP_MAC_CTX_set_params", "RAND_bytes",
     "d2i_X509", "X509_free", "d2i_AutoPrivateKey", "EVP_PKEY_free", "X509_check_private_key", "OPENSSL_sk_new_null",
     "OPENSSL_sk_push", "OPENSSL_sk_free",
+    "SSL_get0_peer_certificate", "i2d_X509", "X509_digest", "EVP_sha1", "X509_get_version", "X509_get0_serialNumber", "X509_get0_notBefore",
+    "X509_get0_notAfter", "X509_get_subject_name", "X509_get_issuer_name", "X509_NAME_entry_count", "X509_NAME_get_entry",
+    "X509_NAME_ENTRY_get_object", "X509_NAME_ENTRY_get_data", "OBJ_obj2nid", "OBJ_nid2sn", "OBJ_obj2txt", "ASN1_STRING_get0_data",
+    "ASN1_STRING_length", "ASN1_STRING_type",
 )
 
 
