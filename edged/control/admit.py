@@ -10,7 +10,7 @@ from edged.control.intake import Intake
 from edged.control.kinds import Translator
 from edged.control.sound import flaw
 from edged.control.spans import changed_span
-from edged.hooks import Origin, Problem, Route, Translation, Verdict
+from edged.hooks import Origin, Problem, Route, Translation, Trust, Verdict
 from edged.hooks.manager import OfferedKind
 from edged.model.listener import Listener, Mode
 from edged.model.state import State
@@ -36,6 +36,14 @@ class Admission:
         self._barred = False                                     # by the table, since the claims were settled
         self._translations: list[Translation] = []
         self._begun = False
+
+    def believe(self, trust: Trust | None) -> None:
+        """Whom endpoints are believed if a route does not say: from the next `update` on."""
+        self._translator.believe(trust)
+
+    async def prepare(self) -> None:
+        """Do ahead of `update` what takes long, while the loop goes on."""
+        await self._translator.prepare(self.intake)
 
     def update(self) -> bool:
         """Make the next state of what is in the intake; answers whether it differs from the last. The first always does: no

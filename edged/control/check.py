@@ -57,6 +57,7 @@ def admission(settings: Settings) -> tuple[Admission, list[Problem]]:
         except (PluginFailed, SourceError) as why:
             found.append(settings.problem(f"sources.{name}", str(why)))
     admitted = Admission(intake, kinds, settings.listeners, ownership=not router["disable_namespace_ownership_check"])
+    trio.run(admitted.prepare)
     admitted.update()
     return admitted, found
 

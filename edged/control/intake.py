@@ -57,6 +57,8 @@ class Intake:
             self._dirty.add(kind)
             if kind in KINDS:
                 self.services.learn(kind, told, shelf.filtered)
+        for kind in self._dirty:
+            self._by_kind.pop(kind, None)
         shelf.kinds[span.start:span.old_end] = kinds
         shelf.snapshot = snapshot
         if shelf.recalled:
@@ -75,11 +77,14 @@ class Intake:
 
     def take_dirty(self) -> frozenset[str]:
         """The kinds of which an object came, went or changed since the last call."""
-        dirty = frozenset(self._dirty)
+        dirty = self.dirty
         self._dirty.clear()
-        for kind in dirty:
-            self._by_kind.pop(kind, None)
         return dirty
+
+    @property
+    def dirty(self) -> frozenset[str]:
+        """What `take_dirty` will answer."""
+        return frozenset(self._dirty)
 
     def objects(self, kind: str) -> tuple[Object, ...]:
         """All objects of a kind, the same tuple until one changed."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edged.control.intake import Intake
 from edged.control.resolve import KINDS
-from edged.hooks import Endpoint, Object, Translation
+from edged.hooks import Endpoint, Object, Translation, Trust
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedKind
 
@@ -35,9 +35,10 @@ class _Objects(Mapping[str, Sequence[Object]]):
 class _Services:
     """What a kind sees of the services, with what has changed since it was last asked."""
 
-    def __init__(self, intake: Intake, changed: frozenset[Key] | None) -> None:
+    def __init__(self, intake: Intake, changed: frozenset[Key] | None, trust: Trust | None) -> None:
         self._index = intake.services
         self.changed = changed
+        self.trust = trust
 
     def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
         return self._index.endpoints(namespace, service, port)
@@ -57,6 +58,7 @@ class Translator:
     """All kinds, in the order in which they were offered; of two for one kind of object the first is asked."""
 
     def __init__(self, kinds: Sequence[OfferedKind]) -> None:
+        self._trust: Trust | None = None
         self._asked: dict[str, _Asked] = {}
         for offered in kinds:
             if offered.kind.name in self._asked:
@@ -69,6 +71,27 @@ class Translator:
     def parts(self) -> int:
         """How many translations there are."""
         return len(self._asked)
+
+    def believe(self, trust: Trust | None) -> None:
+        """Whom endpoints are believed if a route does not say."""
+        if trust != self._trust:
+            self._trust = trust
+            for asked in self._asked.values():
+                asked.changed, asked.due = None, True
+
+    async def prepare(self, intake: Intake) -> None:
+        """Let the kinds that `update` will ask do what takes long, so that the loop goes on meanwhile."""
+        dirty = intake.dirty
+        for asked in self._asked.values():
+            plugin, kind = asked.offered.plugin, asked.offered.kind
+            prepare = getattr(kind, "prepare", None)
+            if prepare is None or not (asked.due or kind.name in dirty or not dirty.isdisjoint(kind.needs)):
+                continue
+            try:
+                with fence(plugin):
+                    await prepare(_Objects(intake))
+            except PluginFailed as why:
+                log.error("%s; kind %s is translated all the same", why, kind.name, exc_info=why.__cause__)
 
     def update(self, intake: Intake) -> list[Translation]:
         """The translations of all kinds, after asking those for which something changed; the same object where nothing did."""
@@ -86,7 +109,7 @@ class Translator:
         plugin, kind = asked.offered.plugin, asked.offered.kind
         try:
             with fence(plugin):
-                made = kind.translate(_Objects(intake), _Services(intake, asked.changed))
+                made = kind.translate(_Objects(intake), _Services(intake, asked.changed, self._trust))
                 if not isinstance(made, Translation):
                     raise TypeError(f"kind {kind.name} translated to {type(made).__name__}, not to a Translation")
         except PluginFailed as why:

@@ -150,6 +150,7 @@ class _Control:
             self._take()
             waiting = self._still_waiting(trio.current_time() - started_s)
             if not waiting:
+                await self._admission.prepare()
                 self._renew()
                 await trio.lowlevel.checkpoint()
                 silent = [name for name in self._admission.intake.silent() if not self._runners[name].ended]
@@ -186,6 +187,7 @@ class _Control:
                 await self._inbox.wait()
             started_s = time.thread_time()       # its own work: a busy machine must not slow it down even more
             self._take()
+            await self._admission.prepare()
             if self._renew() or behind:
                 self._publish()
             await trio.sleep(min(_SETTLE_MOST_S, _SETTLE_TO_WORK * (time.thread_time() - started_s)))

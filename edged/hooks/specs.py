@@ -92,9 +92,11 @@ Objects = Mapping[str, Sequence[Object]]         # by kind name, over all source
 
 
 class Services(Protocol):
-    """What the objects of kind Service, Endpoints and EndpointSlice come to, over all sources (openshift-routes.md 8.1 to 8.4)."""
+    """What the objects of kind Service, Endpoints and EndpointSlice come to, over all sources (openshift-routes.md 8.1 to 8.4), and
+    the operator's word on who certifies them (7.6)."""
 
     changed: frozenset[tuple[str, str]] | None   # namespace and name of those that may differ since this kind was last asked; None: any
+    trust: Trust | None                          # whom their endpoints are believed if a route does not say; None: nobody is asked for
 
     def endpoints(self, namespace: str, service: str, port: str | None) -> tuple[Endpoint, ...]:
         """The ready endpoints of a service, each with weight 1: those whose port has this name or number, with None all."""

@@ -1,10 +1,11 @@
 """Routes of a cluster, translated. A route is made anew only when its object changed, or a service that it names."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from edged.hooks import (
     Backend,
@@ -24,6 +25,9 @@ from edged.hooks import (
 
 from .admission import Admission, Refused
 from .annotations import Annotations
+from .material import Material, Secured, Unfit, secret_named
+from .pace import Pace
+from .secrets import Secrets
 from .validate import TERMINATIONS, fields_of, wrongs
 from .weights import endpoint_weights
 
@@ -36,7 +40,27 @@ _TERMINATION = {str(word): word for word in Termination}
 _INSECURE = {"Allow": Insecure.ALLOW, "Redirect": Insecure.REDIRECT}
 _WEIGHT = 100                                    # of a service that is given none
 
-Unit = tuple[str, str]                           # namespace and name of a service
+Unit = tuple[str, str]                           # namespace and name of a service, or of a secret
+
+
+class _Basis(NamedTuple):
+    """What a route is made of: two objects that were good together."""
+
+    object: Object
+    secret: Object | None
+
+
+class _Read(NamedTuple):
+    """A Route whose shape is right, read once."""
+
+    object: Object
+    meta: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    key: str
+    host: str
+    wildcard: bool
+    created_s: float
+    secret: Unit | None
 
 
 @dataclass(slots=True)
@@ -48,71 +72,129 @@ class _Made:
     units: tuple[Unit, ...] = ()                 # the services that it names
     problems: tuple[Problem, ...] = ()
     verdict: Verdict | None = None
+    basis: _Basis | None = None                  # of the route: an older object, if the certificate of this one is bad
+    secret: Unit | None = None                   # that it names
+    marks: tuple[bytes, ...] = ()                # of its certificates, by which they are kept
 
 
 class RouteKind:
     """The kind Route, of both API versions."""
 
     name = "Route"
-    needs: tuple[str, ...] = ("Service", "Endpoints", "EndpointSlice")
+    needs: tuple[str, ...] = ("Service", "Endpoints", "EndpointSlice", "Secret")
 
     def __init__(self, router: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         """`router` and `defaults`: the tables of these names of the settings, with plain values."""
         self._router = router
         self._defaults = defaults
         self._admission = Admission.of(router)
+        self._material = Material(extended=router.get("extended_validation", True))
         self._shuffle = bool(router.get("shuffle_endpoints", False))
         self._seed = random.random()
         self._objects: Sequence[Object] = ()
         self._made: list[_Made] = []
         self._naming: dict[Unit, list[int]] | None = None        # places of the routes that name a service; None: not yet asked for
+        self._secrets = Secrets()
         self._translation = Translation()
 
+    async def prepare(self, objects: Objects) -> None:
+        """Check the certificates of routes that are new, as thousands of them take seconds."""
+        if objects["Route"] is self._objects and not self._secrets.differ(objects["Secret"]):
+            return
+        secrets = self._secrets.with_others(objects["Secret"])
+        known = {id(one.object) for one in self._made if one.secret is None}
+        new = [told for told in objects["Route"] if id(told) not in known]
+        pace = Pace("certificates of routes", len(new))
+        for told in new:
+            self._check(told, secrets)
+            await pace.step()
+
+    def _check(self, told: Object, secrets: "Secrets") -> None:
+        """As `_make` will ask for it."""
+        spec, meta = fields_of(told.body.get("spec")), fields_of(told.body.get("metadata"))
+        if not fields_of(spec.get("tls")) or any(True for _ in wrongs(told.body)):
+            return
+        with suppress(Unfit):                    # told when the route is made
+            self._material.secured(spec, _tls(spec)[0], secrets.get(secret_named(spec, meta["namespace"])), told.origin)
+
     def translate(self, objects: Objects, services: Services) -> Translation:
-        """openshift-routes.md 1.6 to 1.8, 3 and 8.2 to 8.7, for every Route."""
+        """openshift-routes.md 1.6 to 1.8, 2.2, 3 and 8.2 to 8.7, for every Route."""
         given, changed = objects["Route"], services.changed
+        secrets = self._secrets.take(objects["Secret"])
+        self._material.take_marks()
         if given is not self._objects or changed is None:
-            made = self._all(given, services)
-        elif changed:
-            made = self._some(changed, services)
+            made = self._all(given, changed, secrets, services)
+        elif changed or secrets:
+            made = self._some(changed, secrets, services)
         else:
             made = self._made
         if made is not self._made:
             self._translation = _translation(made)
             self._objects, self._made = given, made
+            self._material.keep((one.marks for one in made), sum(len(one.marks) for one in made))
         return self._translation
 
-    def _all(self, given: Sequence[Object], services: Services) -> list[_Made]:
+    def _all(self, given: Sequence[Object], changed: frozenset[Unit] | None, secrets: Set[Unit], services: Services) -> list[_Made]:
         """For other objects than before, or when any service may have changed."""
         known = {id(one.object): one for one in self._made}
-        routes = {one.route.key: one.route for one in self._made if one.route is not None}
+        before = {one.route.key: one for one in self._made if one.route is not None}
         made = []
         self._naming = None
         for told in given:
             one = known.get(id(told))
-            if one is None or services.changed is None or not services.changed.isdisjoint(one.units):
-                one = self._make(told, services, routes)
+            if one is None or changed is None or one.secret in secrets or not changed.isdisjoint(one.units):
+                one = self._make(told, services, before)
             made.append(one)
         return made
 
-    def _some(self, changed: frozenset[Unit], services: Services) -> list[_Made]:
-        """For the same objects, some services of which changed; the list that is held if that concerns no route."""
+    def _some(self, changed: frozenset[Unit], secrets: Set[Unit], services: Services) -> list[_Made]:
+        """For the same objects, some services or secrets of which changed; the list that is held if that concerns no route."""
         if self._naming is None:
             self._naming = {}
             for at, one in enumerate(self._made):
                 for unit in one.units:
                     self._naming.setdefault(unit, []).append(at)
         stale = {at for unit in changed for at in self._naming.get(unit, ())}
+        if secrets:
+            stale.update(at for at, one in enumerate(self._made) if one.secret in secrets)
         if not stale:
             return self._made
         made = list(self._made)
         for at in stale:
             before = made[at].route
-            made[at] = self._make(made[at].object, services, {} if before is None else {before.key: before})
+            made[at] = self._make(made[at].object, services, {} if before is None else {before.key: made[at]})
+        if secrets:                              # with another basis, a route may name other services
+            self._naming = None
         return made
 
-    def _make(self, told: Object, services: Services, routes: Mapping[str, Route]) -> _Made:
-        """Translate one object. `routes` are those from before, by key: the one of this object is kept if it is still right."""
+    def _make(self, told: Object, services: Services, before: Mapping[str, _Made]) -> _Made:
+        """Translate one object. `before`: what was made, by the key of its route: a route that is still right is kept, and so is the
+        basis of one whose newest certificate is bad."""
+        read = self._read(told)
+        if isinstance(read, _Made):
+            return read
+        old = before.get(read.key)
+        basis, verdict = _Basis(told, self._secrets.get(read.secret)), None
+        try:
+            secured = self._secured(read, basis, services)
+        except Unfit as why:
+            verdict = Verdict(read.key, False, why.reason, why.message, Origin(told.origin.where, _line(told, why.field)))
+            if not why.stays or old is None or old.basis is None or _uid(old.basis.object) != _uid(told):
+                return _Made(told, verdict=verdict, secret=read.secret, marks=self._material.take_marks())
+            basis = old.basis
+            again = self._read(basis.object)
+            assert isinstance(again, _Read)
+            read, secured = again, self._secured(again, basis, services)
+        route, units = self._route(read, secured, services)
+        if old is not None and old.route == route:
+            route = old.route
+        return _Made(
+            told, route, units, verdict=verdict, basis=basis, secret=secret_named(told.body["spec"], route.namespace),
+            marks=self._material.take_marks(),
+        )
+
+    def _read(self, told: Object) -> _Read | _Made:
+        """The object, or what becomes of one that is not served whatever certificate it has."""
         problems = tuple(_problem(told, path, message) for path, message in wrongs(told.body))
         if problems:
             return _Made(told, problems=problems)
@@ -127,13 +209,13 @@ class RouteKind:
         refused = self._admission.refusal(host, wildcard=wildcard)
         if refused is not None:
             return _Made(told, verdict=_verdict(key, refused, told.origin))
-        route, units = self._route(meta, spec, key, host, created_s, told, services)
-        before = routes.get(key)
-        return _Made(told, before if before == route else route, units)
+        return _Read(told, meta, spec, key, host, wildcard, created_s, secret_named(spec, meta["namespace"]))
 
-    def _route(
-        self, meta: Mapping[str, Any], spec: Mapping[str, Any], key: str, host: str, created_s: float, told: Object, services: Services
-    ) -> tuple[Route, tuple[Unit, ...]]:
+    def _secured(self, read: _Read, basis: _Basis, services: Services) -> Secured:
+        return self._material.secured(read.spec, _tls(read.spec)[0], basis.secret, basis.object.origin, services.trust)
+
+    def _route(self, read: _Read, secured: Secured, services: Services) -> tuple[Route, tuple[Unit, ...]]:
+        meta, spec = read.meta, read.spec
         termination, insecure = _tls(spec)
         namespace = meta["namespace"]
         asked = Annotations(fields_of(meta.get("annotations")), self._router, termination, insecure)
@@ -141,23 +223,25 @@ class RouteKind:
         name = f"{_PREFIX[termination]}:{namespace}:{meta['name']}"
         endpoints = tuple(_endpoints(
             weights, {unit: services.endpoints(namespace, unit, _port(spec)) for unit in weights},
-            asked.maxconn(), raw=termination is Termination.PASSTHROUGH,
+            asked.maxconn(), raw=termination is Termination.PASSTHROUGH, service_of=namespace if secured.check_name else "",
         ))
         if self._shuffle:
-            endpoints = tuple(random.Random(f"{self._seed}{key}").sample(endpoints, len(endpoints)))
+            endpoints = tuple(random.Random(f"{self._seed}{read.key}").sample(endpoints, len(endpoints)))
         actions = fields_of(fields_of(spec.get("httpHeaders")).get("actions"))
         route = Route(
-            key=key, host=host, path=spec.get("path") or "",
+            key=read.key, host=read.host, path=spec.get("path") or "",
             backend=Backend(
                 name, endpoints, asked.balance(sum(weight > 0 for weight in weights.values())), asked.timeouts(),
                 retries=self._defaults.get("retries", 3), redispatch=self._defaults.get("redispatch", -1),
+                trust=secured.trust, check_name=secured.check_name,
             ),
-            wildcard=spec.get("wildcardPolicy") == "Subdomain", termination=termination, insecure=insecure, forwarded=asked.forwarded(),
+            wildcard=read.wildcard, termination=termination, insecure=insecure, forwarded=asked.forwarded(),
             cookie=asked.cookie(f"{namespace}:{meta['name']}"), rewrite=asked.rewrite(), hsts=asked.hsts(),
             request_headers=_actions(actions.get("request") or ()), response_headers=_actions(actions.get("response") or ()),
             adjust_case=asked.adjust_case(),
             max_body_bytes=self._defaults.get("max_body_bytes", 0),
-            namespace=namespace, uid=meta.get("uid") or "", created_s=created_s, origin=told.origin,
+            namespace=namespace, uid=meta.get("uid") or "", created_s=read.created_s, origin=read.object.origin,
+            certificate=secured.certificate,
         )
         return route, tuple((namespace, unit) for unit in weights)
 
@@ -192,14 +276,26 @@ def _port(spec: Mapping[str, Any]) -> str | None:
     return None if port is None else str(port["targetPort"])
 
 
-def _endpoints(weights: Mapping[str, int], found: Mapping[str, tuple[Endpoint, ...]], maxconn: int, *, raw: bool) -> Iterator[Endpoint]:
-    """Endpoints with their weights; those of weight 0 stay for clients whose cookie names them, so passthrough has none."""
+def _endpoints(
+    weights: Mapping[str, int], found: Mapping[str, tuple[Endpoint, ...]], maxconn: int, *, raw: bool, service_of: str
+) -> Iterator[Endpoint]:
+    """Endpoints with their weights; those of weight 0 stay for clients whose cookie names them, so passthrough has none.
+    `service_of`: a namespace, if their certificates are to name the services in it (openshift-routes.md 7.6)."""
     shares = endpoint_weights(weights, {unit: len(endpoints) for unit, endpoints in found.items()})
     for unit, weight in shares.items():
         if raw and weight == 0:
             continue
+        name = f"{unit}.{service_of}.svc" if service_of else ""
         for one in found[unit]:
-            yield one if weight == 1 and not maxconn else Endpoint(one.address, one.port, one.name, weight, one.cookie, maxconn)
+            if weight == 1 and not maxconn and not name:
+                yield one
+            else:
+                yield Endpoint(one.address, one.port, one.name, weight, one.cookie, maxconn, server_name=name)
+
+
+def _uid(told: Object) -> str:
+    """Two objects of one name are the same one as long as this is."""
+    return str(fields_of(told.body.get("metadata")).get("uid") or "")
 
 
 def _actions(listed: Sequence[Mapping[str, Any]]) -> tuple[HeaderAction, ...]:
