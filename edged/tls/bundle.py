@@ -1,0 +1,203 @@
+"""A bundle: the file of the operator's that holds a certificate, its chain and its key, with what lies beside it.
+
+Beside `shop.pem` (or `shop.crt`) may lie, as for HAProxy: `shop.pem.key` or `shop.key`, the key, if it is not in the bundle;
+`shop.pem.issuer`, the rest of the chain, if it is not in the bundle; `shop.pem.ocsp`, the answer of the authority that clients are
+shown with it (DER). Each may also be named without the `.pem`.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import NameOID
+
+from edged.errors import EdgedError
+from edged.model.certificate import Certificate
+from edged.model.origin import Origin
+from edged.model.state import Problem
+from edged.tls.pem import BadPem, Found, Key, Material, read_material
+from edged.tls.verify import pair, weakness
+
+__all__ = ["BESIDE", "BadBundle", "Bundle", "beside", "bundle_of", "names_of", "read_bundle", "read_text"]
+
+BESIDE = (".key", ".issuer", ".ocsp")
+
+_MOST_BYTES = 1 << 20
+_STEM = re.compile(r"\.(?:pem|crt|cer|cert)$", re.IGNORECASE)
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_ADDRESS = re.compile(r"[0-9.]+")
+_FOR_EVER = float("inf")
+
+
+class BadBundle(EdgedError):
+    """The certificate in a file cannot be shown. Says nothing of what a key is made of."""
+
+    def __init__(self, where: str, line: int, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(Origin(where, line), "", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What was read."""
+
+    certificate: Certificate
+    names: tuple[str, ...]                       # for which it is shown: "host" and "*.domain"
+    begins_s: float                              # of its time, in seconds since the epoch
+    ends_s: float
+    again_s: float = _FOR_EVER                   # when to read it again, even if no file changes
+    problem: Problem | None = None               # with what lies beside it; the certificate is shown all the same
+
+
+def beside(path: str, suffix: str) -> tuple[str, ...]:
+    """Where a file may lie that belongs to a bundle; the first that exists counts."""
+    stem = _STEM.sub("", path)
+    return (path + suffix,) if stem == path else (path + suffix, stem + suffix)
+
+
+def read_text(path: str) -> str:
+    """A file that should be PEM; raises BadBundle."""
+    raw = _read(path)
+    if raw[:1] == b"\x30" and b"-----BEGIN" not in raw:
+        raise BadBundle(path, 0, "this is no PEM: it is DER, as it seems")
+    return raw.decode("utf-8", "replace")
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except OSError as why:
+        raise BadBundle(path, 0, f"cannot be read: {why.strerror}") from None
+    if len(raw) > _MOST_BYTES:
+        raise BadBundle(path, 0, f"it is larger than {_MOST_BYTES} bytes")
+    return raw
+
+
+def read_bundle(path: str, passphrase: bytes | None, now_s: float | None = None) -> Bundle:
+    """A bundle, and what lies beside it; raises BadBundle."""
+    main = _material(path, read_text(path), passphrase)
+    keys, key_path = main.keys, path
+    extra = _beside(path, ".key")
+    if not keys and extra:
+        keys, key_path = _material(extra, read_text(extra), passphrase).keys, extra
+    issuer = _beside(path, ".issuer")
+    above = _material(issuer, read_text(issuer), None).certificates if issuer else ()
+    return _bundle(path, main, (key_path, keys), above, time.time() if now_s is None else now_s)
+
+
+def bundle_of(where: str, text: str, passphrase: bytes | None, now_s: float | None = None) -> Bundle:
+    """A bundle from a text that came from elsewhere; raises BadBundle."""
+    main = _material(where, text, passphrase)
+    return _bundle(where, main, (where, main.keys), (), time.time() if now_s is None else now_s)
+
+
+def _beside(path: str, suffix: str) -> str:
+    return next((other for other in beside(path, suffix) if os.path.exists(other)), "")
+
+
+def _material(where: str, text: str, passphrase: bytes | None) -> Material:
+    try:
+        return read_material(text, passphrase=passphrase)
+    except BadPem as why:
+        raise BadBundle(where, why.line, why.message) from None
+
+
+def _bundle(where: str, main: Material, keys: tuple[str, tuple[Key, ...]], above: tuple[Found, ...], now_s: float) -> Bundle:
+    if not main.certificates:
+        raise BadBundle(where, 0, "there is no certificate in it")
+    leaf = main.certificates[0]
+    key_where, found_keys = keys
+    if not found_keys:
+        raise BadBundle(where, 0, "there is no private key in it, and none beside it")
+    try:
+        pair(leaf, found_keys[0])
+    except ValueError as why:
+        raise BadBundle(key_where, found_keys[0].line, str(why)) from None
+    for found in main.certificates:
+        if wrong := weakness(found.certificate):
+            raise BadBundle(where, found.line, wrong)
+    chain = dict.fromkeys(found.der for found in main.certificates)
+    if len(chain) == 1:
+        chain |= dict.fromkeys(found.der for found in above if found.certificate.subject != found.certificate.issuer)
+    staple = _Staple(where, leaf.certificate, [*main.certificates[1:], *above], now_s)
+    begins_s = leaf.certificate.not_valid_before_utc.timestamp()
+    return Bundle(
+        Certificate.of(tuple(chain), found_keys[0].der(), staple.answer, Origin(where, leaf.line)),
+        tuple(names_of(leaf.certificate)), begins_s, leaf.certificate.not_valid_after_utc.timestamp(),
+        min(staple.ends_s, begins_s if begins_s > now_s else _FOR_EVER), staple.problem,
+    )
+
+
+def names_of(certificate: x509.Certificate) -> Iterator[str]:
+    """The host names that a certificate bears, in lower case: of its subjectAltName, and its common name."""
+    given: list[str] = []
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        given += names.get_values_for_type(x509.DNSName)
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        pass                                     # then it bears none of those
+    given += (str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
+    for name in dict.fromkeys(one.lower().removesuffix(".") for one in given):
+        if _NAME.fullmatch(name) and not _ADDRESS.fullmatch(name):
+            yield name
+
+
+class _Staple:
+    """The OCSP answer beside a bundle: as far as it is one about that certificate, and of this time."""
+
+    def __init__(self, where: str, leaf: x509.Certificate, above: Iterable[Found], now_s: float) -> None:
+        self.answer = b""
+        self.ends_s = _FOR_EVER
+        self.problem: Problem | None = None
+        path = _beside(where, ".ocsp") if where.startswith("/") else ""
+        if not path:
+            return
+        try:
+            raw = _read(path)
+            self.ends_s = _end_of(raw, leaf, above)
+            if self.ends_s <= now_s:
+                raise ValueError("its time is over")
+            self.answer = raw
+        except BadBundle as why:
+            self.problem = why.problem
+        except ValueError as why:
+            self.ends_s = _FOR_EVER
+            self.problem = Problem(Origin(path), "", f"this OCSP answer is not shown: {why}")
+
+
+def _end_of(raw: bytes, leaf: x509.Certificate, above: Iterable[Found]) -> float:
+    """Until when an OCSP answer counts; raises ValueError if it says nothing about this certificate."""
+    try:
+        answer = ocsp.load_der_ocsp_response(raw)
+    except ValueError:
+        raise ValueError("it does not parse") from None
+    if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+        raise ValueError("it is none, but an error of the authority's")
+    if answer.serial_number != leaf.serial_number:
+        raise ValueError("it is about another certificate")
+    if _digest(answer.hash_algorithm, leaf.issuer.public_bytes()) != answer.issuer_name_hash or not _fits(answer, leaf, above):
+        raise ValueError("it is about a certificate of another authority")
+    if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
+        raise ValueError(f"it says {answer.certificate_status.name.lower()}")
+    return answer.next_update_utc.timestamp() if answer.next_update_utc else _FOR_EVER
+
+
+def _fits(answer: ocsp.OCSPResponse, leaf: x509.Certificate, above: Iterable[Found]) -> bool:
+    """Whether an answer is about the key of the authority, if that is at hand. The key's digest is nearly always SHA-1."""
+    keys = [found.certificate.public_key() for found in above if found.certificate.subject == leaf.issuer]
+    if not keys or not isinstance(answer.hash_algorithm, hashes.SHA1):
+        return True
+    return any(x509.SubjectKeyIdentifier.from_public_key(key).digest == answer.issuer_key_hash for key in keys)
+
+
+def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
+    digest = hashes.Hash(algorithm)
+    digest.update(data)
+    return digest.finalize()

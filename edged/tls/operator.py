@@ -1,0 +1,283 @@
+"""The operator's own certificates: the default one, those in directories, and whom endpoints are believed. All are files that control
+reads, so they must be readable for the user of [run]; they are watched, and a bad one never takes the place of a good one.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import trio
+
+from edged.model.certificate import Certificate, Trust
+from edged.model.origin import Origin
+from edged.model.state import Problem
+from edged.settings import InvalidSettings, Settings
+from edged.settings.environment import ENVIRONMENT
+from edged.tls import selfsigned
+from edged.tls.bundle import BadBundle, Bundle, bundle_of, read_bundle, read_text
+from edged.tls.folders import Listing, Mark, list_bundles, mark_of
+from edged.tls.pem import BadPem, read_material
+from edged.watch import Watch
+
+__all__ = ["SERVICE_CA", "Held", "OperatorCertificates"]
+
+log = logging.getLogger(__name__)
+
+SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"      # where the platform mounts it (openshift-routes.md 7.6)
+
+_VARIABLES = {
+    "default_certificate": "DEFAULT_CERTIFICATE_PATH", "default_certificate_dir": "DEFAULT_CERTIFICATE_DIR",
+    "destination_ca": "DEFAULT_DESTINATION_CA_PATH",
+}
+_AT_ONCE_S = 0.02                                # of reading, between two looks at the loop
+_PROGRESS_S = 2.0
+_QUIET_S = 0.2                                   # who writes one file often writes another right after
+_QUIET_MOST_S = 2.0
+_BLIND_S = 10.0                                  # without inotify: from look to look
+_AGAIN_MOST_S = 3600.0
+_LOOKS_MOST = 5
+_FOR_EVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file as it could last be read, and what is wrong with it now."""
+
+    mark: Mark = ()
+    bundle: Bundle | None = None
+    problem: Problem | None = None
+    again_s: float = _FOR_EVER                   # seconds since the epoch: when to read it again although it did not change
+
+    def read_again(self, mark: Mark, read: Callable[[], Bundle], *, untimely: bool) -> "Held":
+        """What is held from now on. `untimely`: one that is out of its own time is better than none."""
+        now_s = time.time()
+        if mark == self.mark and now_s < self.again_s:
+            return self
+        try:
+            bundle = read()
+        except BadBundle as why:
+            return Held(mark, self.bundle, why.problem)
+        if bundle.begins_s <= now_s <= bundle.ends_s:
+            return Held(mark, bundle, bundle.problem, bundle.again_s)
+        when = f"is not valid before {_date(bundle.begins_s)}" if now_s < bundle.begins_s else f"expired at {_date(bundle.ends_s)}"
+        problem = Problem(bundle.certificate.origin, "", f"it {when}")
+        return Held(mark, bundle if untimely and self.bundle is None else self.bundle, problem, bundle.again_s)
+
+
+class OperatorCertificates:
+    """What `settings` name. First `load`, then `follow`; what they find is in the attributes, which are replaced, never changed."""
+
+    def __init__(self, settings: Settings, *, make: bool = True) -> None:
+        """`make`: a default certificate, if none is configured and TLS ends at some listener."""
+        self.default: Certificate | None = None                      # None only if TLS ends nowhere, or none was to be made
+        self.names: Mapping[str, Certificate] = {}                   # "host" or "*.domain", in lower case
+        self.destination: Trust | None = None                        # for routes that name no authority; None: nobody is asked for
+        self.problems: tuple[Problem, ...] = ()
+        self.held: Mapping[str, Held] = {}                           # by path: the bundles of [tls] certificates
+        self._settings = settings
+        self._tls = settings.tls
+        self._make = make
+        self._terminates = any(listener.tls for listener in settings.listeners)
+        self._default = Held()
+        self._authority: tuple[Mark, Problem | None] = ((), None)
+        self._listing = Listing()
+        self._asleep: trio.CancelScope | None = None
+
+    async def load(self) -> None:
+        """Read everything; raises InvalidSettings if the default certificate or destination_ca is configured and cannot be had."""
+        await self._look()
+        fatal = []
+        if self._default.problem is not None and self.default is None:
+            fatal.append(self._fatal("default_certificate_dir" if self._tls.default_certificate_dir else "default_certificate"))
+        if self._authority[1] is not None and self.destination is None and self._tls.destination_ca:
+            fatal.append(self._fatal("destination_ca"))
+        if fatal:
+            raise InvalidSettings(tuple(fatal))
+
+    def _fatal(self, name: str) -> Problem:
+        """What keeps edged from starting, at the key, or the variable, that named the file."""
+        why = str(self._authority[1] if name == "destination_ca" else self._default.problem)
+        if f"tls.{name}" in self._settings.lines:
+            return self._settings.problem(f"tls.{name}", why)
+        return Problem(ENVIRONMENT, "DEFAULT_CERTIFICATE" if self._tls.default_pem else _VARIABLES[name], why)
+
+    async def follow(self, changed: Callable[[], None]) -> NoReturn:
+        """Look again whenever files change, for ever; `changed` is called when that gave anything new."""
+        with Watch() as watch:
+            while True:
+                blind = self._watch_all(watch)
+                if await self._look():
+                    changed()
+                with trio.move_on_after(_BLIND_S if blind else self._patience_s()) as self._asleep:
+                    await watch.changes()
+                    await _quiet(watch)
+                self._asleep = None
+
+    def look_again(self) -> None:
+        """Look now, for files that change where inotify does not see it."""
+        if self._asleep is not None:
+            self._asleep.cancel()
+
+    # ---- looking
+
+    def _list(self) -> Listing:
+        single = (self._default_path(), self._destination_path(), self._tls.key_passphrase_file)
+        return list_bundles(self._tls.certificates if self._terminates else (), filter(None, single))
+
+    def _watch_all(self, watch: Watch) -> bool:
+        """Watch all that decides what is read, until nothing new had to be watched; answers whether that is impossible."""
+        for _ in range(_LOOKS_MOST):
+            try:
+                if not watch.keep(self._list().folders):
+                    break
+            except OSError as why:
+                log.warning("changes of certificates are seen late: inotify: %s; fs.inotify.max_user_watches may be too low", why.strerror)
+                return True
+        return False
+
+    def _patience_s(self) -> float:
+        """How long what was read stays what is to be shown, if no file changes."""
+        ends_s = min((held.again_s for held in (*self.held.values(), self._default)), default=_FOR_EVER)
+        return min(max(1.0, ends_s - time.time()), _AGAIN_MOST_S)
+
+    async def _look(self) -> bool:
+        """Bring everything up to date; answers whether there is something new."""
+        before = self.default, self.names, self.destination, self.problems
+        self._listing = self._list()
+        passphrase, locked = self._passphrase()
+        await self._read_bundles(passphrase)
+        if self._terminates:
+            await self._read_default(passphrase)
+        self._read_destination()
+        self.default = self._default.bundle.certificate if self._default.bundle else None
+        self.names, doubled = self._by_name()
+        found = [*self._listing.problems, locked, *(held.problem for held in self.held.values()), *doubled, self._default.problem]
+        self.problems = tuple(problem for problem in (*found, self._authority[1]) if problem is not None)
+        for problem in self.problems:
+            if problem not in before[3]:
+                log.warning("%s", problem)
+        return before != (self.default, self.names, self.destination, self.problems)
+
+    def _passphrase(self) -> tuple[bytes | None, Problem | None]:
+        if self._tls.key_passphrase_env:
+            return os.environ.get(self._tls.key_passphrase_env, "").encode(), None
+        path = self._tls.key_passphrase_file
+        try:
+            return (Path(path).read_bytes().split(b"\n")[0].rstrip(b"\r") if path else None), None
+        except OSError as why:
+            return None, Problem(Origin(path), "", f"cannot be read: {why.strerror}")
+
+    # ---- [tls] certificates
+
+    async def _read_bundles(self, passphrase: bytes | None) -> None:
+        """Read those whose files have changed. The new mapping takes the place of the old one when all are read."""
+        held: dict[str, Held] = {}
+        opener = mark_of(self._tls.key_passphrase_file)[:1]
+        started_s = turn_s = told_s = time.monotonic()
+        for path, mark in self._listing.bundles.items():
+            last = self.held.get(path, Held())
+            held[path] = last.read_again((*mark, *opener), partial(read_bundle, path, passphrase), untimely=False)
+            if time.monotonic() - turn_s > _AT_ONCE_S:
+                await trio.lowlevel.checkpoint()
+                turn_s = time.monotonic()
+            if turn_s - told_s > _PROGRESS_S:
+                log.info("%d of %d certificates are read", len(held), len(self._listing.bundles))
+                told_s = turn_s
+        if held and not self.held:
+            sound = sum(one.bundle is not None for one in held.values())
+            log.info("%d of %d certificates in files are sound; read in %.1f s", sound, len(held), time.monotonic() - started_s)
+        self.held = held
+        await trio.lowlevel.checkpoint()
+
+    def _by_name(self) -> tuple[Mapping[str, Certificate], list[Problem]]:
+        """Which certificate is shown for each name, the first of those that bear it; and those that are shown for none."""
+        names: dict[str, Certificate] = {}
+        unused = []
+        for held in self.held.values():
+            if held.bundle is None:
+                continue
+            certificate = held.bundle.certificate
+            if not held.bundle.names:
+                unused.append(Problem(certificate.origin, "", "it bears no host name, so nobody is shown it"))
+            elif all(name in names and names[name] != certificate for name in held.bundle.names):
+                first = held.bundle.names[0]
+                unused.append(Problem(certificate.origin, "", f"nobody is shown it: for {first} there is {names[first].origin}"))
+            for name in held.bundle.names:
+                names.setdefault(name, certificate)
+        return names, unused
+
+    # ---- the default certificate
+
+    def _default_path(self) -> str:
+        directory = self._tls.default_certificate_dir
+        return self._tls.default_certificate or (os.path.join(directory, "tls.crt") if directory else "")
+
+    async def _read_default(self, passphrase: bytes | None) -> None:
+        """From the first of the places of openshift-routes.md 7.2. Of a directory, tls.key lies beside tls.crt as any key does."""
+        path = self._default_path()
+        if not path and not self._tls.default_pem:
+            await self._read_self_signed()
+            return
+        mark = (*mark_of(path), *mark_of(self._tls.key_passphrase_file)[:1])
+        if path:
+            read = partial(read_bundle, path, passphrase)
+        else:
+            read = partial(bundle_of, "DEFAULT_CERTIFICATE", self._tls.default_pem, passphrase)
+        self._default = self._default.read_again(mark, read, untimely=True)
+
+    async def _read_self_signed(self) -> None:
+        if self._default.bundle is not None:
+            return
+        state_dir, domain = self._settings.run.state_dir, self._settings.router.domain
+        bundle = selfsigned.kept(state_dir, domain)
+        if bundle is None and self._make:
+            bundle = await trio.to_thread.run_sync(selfsigned.made, state_dir, domain)
+        if bundle is not None:
+            log.warning(
+                "no default certificate is configured: hosts without one of their own show a self-signed one that nobody trusts (%s)",
+                bundle.certificate.origin.where,
+            )
+        self._default = Held(bundle=bundle)
+
+    # ---- whom endpoints are believed
+
+    def _destination_path(self) -> str:
+        return self._tls.destination_ca or (SERVICE_CA if os.path.exists(SERVICE_CA) else "")
+
+    def _read_destination(self) -> None:
+        path = self._destination_path()
+        mark = mark_of(path)[:1]
+        if not path or mark == self._authority[0]:
+            return                               # the platform's may be gone for a moment
+        problem = None
+        try:
+            found = read_material(read_text(path)).certificates
+            if found:
+                self.destination = Trust.of(tuple(one.der for one in found))
+            else:
+                problem = Problem(Origin(path), "", "there is no certificate in it")
+        except BadBundle as why:
+            problem = why.problem
+        except BadPem as why:
+            problem = Problem(Origin(path, why.line), "", why.message)
+        self._authority = mark, problem
+
+
+def _date(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def _quiet(watch: Watch) -> None:
+    """Wait until nothing more changes."""
+    with trio.move_on_after(_QUIET_MOST_S):
+        while True:
+            with trio.move_on_after(_QUIET_S) as silence:
+                await watch.changes()
+            if silence.cancelled_caught:
+                return
