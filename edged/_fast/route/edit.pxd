@@ -13,6 +13,8 @@ cdef struct Peer:                # one client connection, as rules and logs want
     uint16_t port
     uint16_t local_port          # for X-Forwarded-Port
     uint8_t tls                  # the client's leg was TLS and ended here
+    View told                    # ready lines about its certificate (openshift-routes.md 7.8); n == 0: it is not asked for any
+    View certificate             # DER; n == 0: it gave none
 
 cdef struct Extra:               # a field of ours, put in the place of all of that name
     View name
@@ -31,11 +33,12 @@ cdef enum:                       # flags of edit_response
     EDIT_DECHUNK = 16            # drop Transfer-Encoding: the body is decoded for HTTP/1.0
 
 # Each writes a whole head to `out` and answers its length, or 0 where `room` is too small. `cookie` is the sticky value to
-# set on the response (n == 0: none). The request's framing fields are written anew from the facts of `head`. `extra` may be NULL.
+# set on the response (n == 0: none), `certificate` the client's, as DER. The request's framing fields are written anew from the facts
+# of `head`. `extra` may be NULL.
 cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
                          const Peer* peer, uint32_t flags, const Extra* extra) noexcept nogil
 cdef size_t edit_response(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
-                          View cookie, uint32_t flags) noexcept nogil
+                          View cookie, View certificate, uint32_t flags) noexcept nogil
 
 # Value of the sticky cookie in the request's Cookie fields; n == 0: not there.
 cdef View edit_cookie(const Head* head, View name) noexcept nogil

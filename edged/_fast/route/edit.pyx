@@ -13,7 +13,7 @@ from edged._fast.parse.head cimport (
     VERB_OPTIONS, Field, Head,
 )
 from edged._fast.route.cookies cimport next_cookie, sets_cookie, trimmed
-from edged._fast.route.fields cimport fields_act, fields_delete, fields_last
+from edged._fast.route.fields cimport fields_act, fields_delete, fields_last, fields_replace
 from edged._fast.route.forwarded cimport forwarded_name, last_proto, put_parameter
 from edged._fast.route.layout cimport Header
 from edged._fast.route.out cimport Out, lower, out_begin, out_end, put, put_lower, put_number, put_view, room_for, say
@@ -35,6 +35,7 @@ cdef struct Edit:                # one head on its way
     const Head* head
     const Table* table
     const Recipe* recipe
+    View certificate             # of the client, as DER
     const Action* actions
     uint32_t n_actions
     uint64_t drop                # bits of the Known fields that do not go on as they are
@@ -255,9 +256,11 @@ cdef void put_all_forwarded(Edit* e, const Peer* peer, View host, View proto) no
 
 # ---- requests --------------------------------------------------------------------------------------------------------
 
-cdef inline void edit_begin(Edit* e, Out out, const Head* head, const Table* table, const Recipe* recipe) noexcept nogil:
+cdef inline void edit_begin(Edit* e, Out out, const Head* head, const Table* table, const Recipe* recipe,
+                            View certificate) noexcept nogil:
     check(recipe != NULL)
     e.out = out
+    e.certificate = certificate
     e.head, e.table, e.recipe = head, table, recipe
     e.seen = 0
     e.run = e.run_end = NULL
@@ -316,16 +319,25 @@ cdef inline void keep_request_fields(Edit* e) noexcept nogil:
 cdef inline const Header* header_of(const Table* table) noexcept nogil:
     return <const Header*>table.at
 
-cdef void act_for_all(Edit* e, size_t first, const Extra* extra, View* host, View* proto) noexcept nogil:
-    """The id of the request, and the actions for all routes. What these leave decides about the forwarded headers, not what came."""
-    cdef const Header* header = header_of(e.table)
-    cdef uint8_t known
-    if extra != NULL:
+cdef inline void put_extra(Edit* e, size_t first, const Extra* extra) noexcept nogil:
+    if unlikely(extra != NULL):
         fields_delete(&e.out, first, extra.name)
         put_line_of(&e.out, extra.name, extra.value)
-    if header.n_request_actions == 0:
+
+cdef inline void put_told(Edit* e, size_t first, View told) noexcept nogil:
+    """What clients themselves say of certificates is gone by now, but where the operator lets it through."""
+    if likely(told.n == 0):
         return
-    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.request_actions), header.n_request_actions)
+    if header_of(e.table).keep:
+        fields_replace(&e.out, first, told)
+    else:
+        put_view(&e.out, told)
+
+cdef void act_for_all(Edit* e, size_t first, View* host, View* proto) noexcept nogil:
+    """The actions for all routes. What these leave decides about the forwarded headers, not what came."""
+    cdef const Header* header = header_of(e.table)
+    cdef uint8_t known
+    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.request_actions), header.n_request_actions, e.certificate)
     for known in range(KNOWN_FORWARDED, KNOWN_X_FORWARDED_PROTO + 1):
         if e.recipe.forwarded == FORWARDED_REPLACE:
             fields_delete(&e.out, first, forwarded_name(known))
@@ -340,10 +352,11 @@ cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* 
                          const Peer* peer, uint32_t flags, const Extra* extra) noexcept nogil:
     cdef Edit e
     cdef const Header* header = header_of(table)
-    cdef bint in_place = extra != NULL or header.n_request_actions or recipe.flags & RECIPE_EVALUATE
+    cdef bint in_place = (extra != NULL or header.n_request_actions or recipe.flags & RECIPE_EVALUATE
+                          or (peer.told.n and recipe.n_request_actions))
     cdef View host = head.authority, proto = view(NULL, 0)
     cdef size_t first
-    edit_begin(&e, out_begin(out, room), head, table, recipe)
+    edit_begin(&e, out_begin(out, room), head, table, recipe, peer.certificate)
     e.drop = dropped_from_request(recipe, flags)
     if unlikely(header.keep):
         e.drop &= ~bit(KNOWN_X_SSL)
@@ -357,8 +370,10 @@ cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* 
     keep_request_fields(&e)
     if unlikely(e.seen & bit(KNOWN_X_FORWARDED_PROTO)):
         proto = last_proto(head)
-    if unlikely(in_place):
-        act_for_all(&e, first, extra, &host, &proto)
+    put_extra(&e, first, extra)
+    put_told(&e, first, peer.told)
+    if unlikely(header.n_request_actions):
+        act_for_all(&e, first, &host, &proto)
     if recipe.forwarded != FORWARDED_NEVER:
         put_all_forwarded(&e, peer, host, proto)
     put_framing(&e, True)
@@ -371,7 +386,7 @@ cdef size_t edit_request(char* out, size_t room, const Head* head, const Table* 
     elif head.minor == 0:
         say(&e.out, b"connection: keep-alive\r\n")
     if unlikely(in_place):
-        fields_act(&e.out, first, table, e.actions, recipe.n_request_actions)
+        fields_act(&e.out, first, table, e.actions, recipe.n_request_actions, e.certificate)
     else:
         put_actions(&e)
     say(&e.out, b"\r\n")
@@ -441,19 +456,19 @@ cdef void act_on_response(Edit* e, size_t first, View cookie) noexcept nogil:
     """HSTS, the route's actions, then those for all routes, which win."""
     cdef const Header* header = header_of(e.table)
     put_hsts(e)
-    fields_act(&e.out, first, e.table, e.actions, e.recipe.n_response_actions)
-    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.response_actions), header.n_response_actions)
+    fields_act(&e.out, first, e.table, e.actions, e.recipe.n_response_actions, e.certificate)
+    fields_act(&e.out, first, e.table, <const Action*>(e.table.at + header.response_actions), header.n_response_actions, e.certificate)
     put_sticky(e, cookie)
 
 cdef size_t edit_response(char* out, size_t room, const Head* head, const Table* table, const Recipe* recipe,
-                          View cookie, uint32_t flags) noexcept nogil:
+                          View cookie, View certificate, uint32_t flags) noexcept nogil:
     cdef Edit e
     cdef bint final = head.status >= 200 or flags & EDIT_SWITCH              # interim responses are nobody's to change
     cdef bint upgrade = flags & EDIT_SWITCH or head.status == UPGRADE_REQUIRED
     cdef const Header* header = header_of(table)
     cdef bint in_place = final and (header.n_response_actions or recipe.flags & RECIPE_EVALUATE)
     cdef size_t first
-    edit_begin(&e, out_begin(out, room), head, table, recipe)
+    edit_begin(&e, out_begin(out, room), head, table, recipe, certificate)
     e.drop = dropped_from_response(recipe, flags, upgrade, final)
     e.actions = <const Action*>(table.at + recipe.response_actions)
     e.n_actions = recipe.n_response_actions if final and likely(not in_place) else 0

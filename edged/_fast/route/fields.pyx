@@ -8,8 +8,8 @@ from libc.string cimport memchr, memmove
 
 from edged._fast.base.view cimport View, view, view_is_nocase
 from edged._fast.parse.framing cimport is_gap
-from edged._fast.route.out cimport Out, lower, put, put_view, room_for, say
-from edged._fast.route.table cimport PART_ESCAPE, PART_FIELD, PART_LITERAL, PART_QUOTE, Action, Part, Table, table_text
+from edged._fast.route.out cimport Out, lower, put_view, room_for, say
+from edged._fast.route.table cimport PART_CERTIFICATE, PART_ESCAPE, PART_FIELD, PART_LITERAL, PART_QUOTE, Action, Part, Table, table_text
 
 # ---- lines -----------------------------------------------------------------------------------------------------------
 
@@ -34,6 +34,18 @@ cdef void fields_delete(Out* out, size_t first, View name) noexcept nogil:
             memmove(to, line.at, line.n)
         to += line.n
     out.at = to
+
+cdef void fields_replace(Out* out, size_t first, View lines) noexcept nogil:
+    cdef const char* at = lines.at
+    cdef const char* colon
+    cdef View line
+    while at < lines.at + lines.n:
+        line = line_at(at, lines.at + lines.n)
+        at += line.n
+        colon = <const char*>memchr(line.at, c":", line.n)
+        if colon != NULL:
+            fields_delete(out, first, view(line.at, colon - line.at))
+    put_view(out, lines)
 
 cdef inline View value_of(View line, size_t name_n) noexcept nogil:
     cdef const char* at = line.at + name_n + 1
@@ -121,27 +133,60 @@ cdef void quote(Out* out, size_t start) noexcept nogil:
     out.start[start] = c'"'
     out.start[start + n + 1] = c'"'
 
-cdef void put_part(Out* out, View fields, const Table* table, const Part* part) noexcept nogil:
+cdef inline bint is_control(char c) noexcept nogil:
+    return (<uint8_t>c < 0x20 and c != c"\t") or c == 0x7F
+
+cdef void spell_controls(Out* out, size_t start) noexcept nogil:
+    """%XX for what must not stand in a field's value, as HAProxy writes it."""
+    cdef const char* digits = b"0123456789ABCDEF"
+    cdef size_t n = out.at - (out.start + start), more = 0, i
+    cdef char* at
+    for i in range(n):
+        more += 2 * is_control(out.start[start + i])
+    if more == 0 or room_for(out, more) == NULL:
+        return
+    at = out.start + start
+    i = n
+    while more:
+        i -= 1
+        if is_control(at[i]):
+            at[i + more] = digits[at[i] & 15]
+            at[i + more - 1] = digits[<uint8_t>at[i] >> 4]
+            at[i + more - 2] = c"%"
+            more -= 2
+        else:
+            at[i + more] = at[i]
+
+cdef inline View raw_value(View fields, View certificate, const Table* table, const Part* part, View converters) noexcept nogil:
+    """Before it is converted. Only base64 takes a certificate's bytes as they are: to all else it is a text, which a zero byte ends."""
+    cdef const char* zero = NULL
+    if part.kind == PART_FIELD:
+        return last_value(fields.at, fields.at + fields.n, table_text(table, part.text))
+    if certificate.n and (converters.n == 0 or converters.at[0] != c"b"):
+        zero = <const char*>memchr(certificate.at, 0, certificate.n)
+    return view(certificate.at, zero - certificate.at) if zero != NULL else certificate
+
+cdef void put_part(Out* out, View fields, View certificate, const Table* table, const Part* part) noexcept nogil:
     cdef size_t start = out.at - out.start
-    cdef View converters = table_text(table, part.converters), found
+    cdef View converters = table_text(table, part.converters)
     cdef size_t i
     if part.kind == PART_LITERAL:
         put_view(out, table_text(table, part.text))
         return
-    if part.kind == PART_FIELD:          # a client certificate: nobody has one here
-        found = last_value(fields.at, fields.at + fields.n, table_text(table, part.text))
-        put(out, found.at, found.n)
+    put_view(out, raw_value(fields, certificate, table, part, converters))
     for i in range(converters.n):
         if converters.at[i] == c"l":
             lower(out.start + start, view(out.start + start, out.at - (out.start + start)))
         else:
             to_base64(out, start)
+    if part.kind == PART_CERTIFICATE:
+        spell_controls(out, start)
     if part.flags & PART_ESCAPE:
         escape(out, start)
     if part.flags & PART_QUOTE:
         quote(out, start)
 
-cdef void put_set(Out* out, size_t first, const Table* table, const Action* action) noexcept nogil:
+cdef void put_set(Out* out, size_t first, const Table* table, const Action* action, View certificate) noexcept nogil:
     """The new line is made while those that it replaces are still there to be asked."""
     cdef const Part* parts = <const Part*>(table.at + action.parts)
     cdef size_t n, start = out.at - out.start
@@ -151,7 +196,7 @@ cdef void put_set(Out* out, size_t first, const Table* table, const Action* acti
     say(out, b": ")
     put_view(out, table_text(table, action.value))
     for i in range(action.n_parts):
-        put_part(out, fields, table, &parts[i])
+        put_part(out, fields, certificate, table, &parts[i])
     say(out, b"\r\n")
     if out.full:
         return
@@ -161,12 +206,12 @@ cdef void put_set(Out* out, size_t first, const Table* table, const Action* acti
     memmove(out.at, out.start + start, n)
     out.at += n
 
-cdef void fields_act(Out* out, size_t first, const Table* table, const Action* actions, uint32_t n) noexcept nogil:
+cdef void fields_act(Out* out, size_t first, const Table* table, const Action* actions, uint32_t n, View certificate) noexcept nogil:
     cdef uint32_t i
     for i in range(n):
         if out.full:
             return
         if actions[i].value.at:
-            put_set(out, first, table, &actions[i])
+            put_set(out, first, table, &actions[i], certificate)
         else:
             fields_delete(out, first, table_text(table, actions[i].name))

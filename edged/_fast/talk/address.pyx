@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from edged._fast.base.view cimport unlikely, view
+
 
 cdef inline uint8_t put_decimal(char* out, uint32_t value) noexcept nogil:
     cdef uint8_t n = 0
@@ -83,3 +85,7 @@ cdef void address_text(Peer* out, const Client* client) noexcept nogil:
     out.port = client.peer.port
     out.local_port = client.local.port if client.local.port else client.listener.port
     out.tls = client.tls
+    out.told = out.certificate = view(NULL, 0)
+    if unlikely(client.certificate != NULL):
+        out.told = client.certificate.lines
+        out.certificate = client.certificate.der

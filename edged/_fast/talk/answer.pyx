@@ -28,10 +28,14 @@ cdef uint32_t refuse_answer(Shared* s, Exchange* x, const char* why) noexcept no
 
 cdef bint hand_on(Shared* s, Exchange* x, uint32_t flags, View cookie) noexcept nogil:
     """Write the edited head to the client's port; False: it does not fit (yet)."""
+    cdef View certificate = view(NULL, 0)
     cdef size_t n
+    if unlikely(x.client.certificate != NULL):
+        certificate = x.client.certificate.der
     if not buffer_hold(&x.front.tx, &s.blocks):
         return False
-    n = edit_response(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), s.answer, x.table, x.recipe, cookie, flags)
+    n = edit_response(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), s.answer, x.table, x.recipe, cookie,
+                      certificate, flags)
     if unlikely(s.spellings != NULL):
         spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
     x.front.tx.tail += <uint32_t>n
