@@ -3,24 +3,29 @@
 import trio
 
 from edged.control.admit import Admission
+from edged.control.certificates import Certificates, Picture
 from edged.control.intake import Intake
 from edged.control.process import offers
 from edged.hooks import Problem, Publish, Snapshot, SourceError
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedSource, load_plugins
+from edged.model.state import State
 from edged.settings import InvalidSettings, Settings
+from edged.tls.operator import OperatorCertificates
 
-__all__ = ["admission", "problems"]
+__all__ = ["admission", "operator", "picture", "problems"]
 
 _WAIT_MOST_S = 30.0
 
 
 def problems(settings: Settings) -> list[Problem]:
     """Everything that keeps an object from being served as written: bad fields, lost claims, names that lead nowhere."""
+    given, found = operator(settings)
     try:
-        admitted, found = admission(settings)
+        admitted, others = admission(settings, given)
     except InvalidSettings as why:
-        return list(why.problems)
+        return [*found, *why.problems]
+    found += others
     found += admitted.problems
     found += admitted.unread()
     found += [
@@ -33,7 +38,26 @@ def problems(settings: Settings) -> list[Problem]:
     return sorted(found, key=lambda problem: (problem.origin.where, problem.origin.line))
 
 
-def admission(settings: Settings) -> tuple[Admission, list[Problem]]:
+def operator(settings: Settings) -> tuple[OperatorCertificates, list[Problem]]:
+    """What the operator gives, as it is now, and what is wrong with it; nothing is made that is not there."""
+    given = OperatorCertificates(settings, make=False)
+    try:
+        trio.run(given.load)
+    except InvalidSettings as why:
+        told = "\n".join(problem.message for problem in why.problems)
+        return given, [*why.problems, *(problem for problem in given.problems if str(problem) not in told)]
+    return given, list(given.problems)
+
+
+def picture(settings: Settings, given: OperatorCertificates, state: State) -> Picture:
+    """Which certificates would be shown."""
+    certificates = Certificates(terminates=any(listener.tls for listener in settings.listeners))
+    certificates.use_operators(given.default, given.names, 0.0)
+    certificates.follow(state, 0.0)
+    return certificates.picture
+
+
+def admission(settings: Settings, given: OperatorCertificates) -> tuple[Admission, list[Problem]]:
     """One snapshot of every source, settled; and what is wrong with plugins and sources themselves. Raises InvalidSettings."""
     plugins = load_plugins()
     sources, kinds = offers(plugins, settings)
@@ -57,6 +81,7 @@ def admission(settings: Settings) -> tuple[Admission, list[Problem]]:
         except (PluginFailed, SourceError) as why:
             found.append(settings.problem(f"sources.{name}", str(why)))
     admitted = Admission(intake, kinds, settings.listeners, ownership=not router["disable_namespace_ownership_check"])
+    admitted.believe(given.destination)
     trio.run(admitted.prepare)
     admitted.update()
     return admitted, found

@@ -21,6 +21,7 @@ from edged.hooks import SettingsError
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedKind, OfferedSource, Plugins, load_plugins
 from edged.settings import InvalidSettings, Settings
+from edged.tls.operator import OperatorCertificates
 from edged.wire import Wire, WireClosed
 
 __all__ = ["control_main", "offers"]
@@ -37,13 +38,16 @@ _WITHDRAW_EVERY_S = 1.0
 
 
 async def control_main(settings: Settings, wire: Wire, arena_fd: int) -> None:
-    """Run control until the supervisor says stop, or is gone. Raises InvalidSettings if a plugin cannot live with its settings."""
+    """Run control until the supervisor says stop, or is gone. Raises InvalidSettings if a plugin cannot live with its settings, or if
+    there is no default certificate to be had where they say."""
     arena = Arena(arena_fd)
     os.close(arena_fd)
     plugins = load_plugins()
+    operator = OperatorCertificates(settings)
+    await operator.load()
     with Watchdog(plugins.owner_of) as watchdog:
         sources, kinds = offers(plugins, settings)
-        control = _Control(settings, wire, arena, sources, kinds)
+        control = _Control(settings, wire, arena, sources, kinds, operator)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watchdog.run)
             nursery.start_soon(control.run)
@@ -62,7 +66,8 @@ def offers(plugins: Plugins, settings: Settings) -> tuple[list[OfferedSource], l
 
 class _Control:
     def __init__(
-        self, settings: Settings, wire: Wire, arena: Arena, sources: list[OfferedSource], kinds: list[OfferedKind]
+        self, settings: Settings, wire: Wire, arena: Arena, sources: list[OfferedSource], kinds: list[OfferedKind],
+        operator: OperatorCertificates,
     ) -> None:
         self._wire = wire
         self._arena = arena
@@ -80,6 +85,7 @@ class _Control:
         )
         self._compiler = Compiler(self._admission, arena, settings.defaults)
         self._certificates = Certificates(terminates=any(listener.tls for listener in settings.listeners))
+        self._operator = operator
         self._expiry = Expiry(lambda: self._certificates.picture, time.time)
         self._unknown = 0                        # routes whose certificate nobody has told yet
         self._stale = trio.Event()               # set when there may be something to withdraw
@@ -115,6 +121,7 @@ class _Control:
                             nursery.start_soon(runner.run)
                         else:
                             runner.read_again()
+                    self._operator.look_again()
                 case {"type": "stop"}:
                     return
                 case _:
@@ -130,6 +137,8 @@ class _Control:
             async with trio.open_nursery() as nursery:
                 for runner in self._runners.values():
                     nursery.start_soon(runner.run)
+                self._take_operators()
+                nursery.start_soon(self._operator.follow, self._take_operators)
                 await self._first_table()
                 nursery.start_soon(self._recall.run)
                 nursery.start_soon(self._free_slots)
@@ -229,6 +238,16 @@ class _Control:
         took_ms = (time.perf_counter() - started_s) * 1000
         log.debug("table %d: %d routes, made in %.1f ms", table.version, len(self._admission.state.routes), took_ms)
         return True
+
+    def _take_operators(self) -> None:
+        """The operator's certificates are others now."""
+        operator = self._operator
+        self._admission.believe(operator.destination)
+        self._inbox.nudge()
+        if self._certificates.use_operators(operator.default, operator.names, trio.current_time()):
+            self._publisher.show(self._certificates.picture)
+            self._expiry.touch()
+        self._stale.set()
 
     def _tell_unknown(self) -> None:
         unknown = self._certificates.unknown
