@@ -11,6 +11,7 @@ from edged.hooks import (
     Algorithm,
     Backend,
     Balance,
+    Certificate,
     Cookie,
     Endpoint,
     Forwarded,
@@ -20,17 +21,22 @@ from edged.hooks import (
     Route,
     Termination,
     Timeouts,
+    Trust,
 )
 from edged.hooks.values import COOKIE_NAME, HEADER_NAME, HEADER_VALUES, host_flaw
 
 __all__ = ["flaw"]
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_SERVER_NAME = re.compile(r"[0-9A-Za-z._-]{0,253}")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
 _SOCKET_PATH_MOST_BYTES = 107
 _MOST_MS = 2_147_483_647
 
 _NO_TIMEOUTS = Timeouts()
+
+_TRUSTS_MOST = 256
+_sound_trusts: dict[int, Trust] = {}             # by identity
 
 Flaw = tuple[str, str]                           # path of the field, and what is wrong with it
 
@@ -39,7 +45,10 @@ def flaw(route: Any) -> Flaw | None:
     """The first thing that is wrong with a route; None: it is sound."""
     if not isinstance(route, Route):
         return "", f"{type(route).__name__} is no Route"
-    return _ROUTE.flaw(route, "") or _reach_flaw(route) or _backend_flaw(route.backend) or _header_flaw(route)
+    return (
+        _ROUTE.flaw(route, "") or _reach_flaw(route) or _backend_flaw(route.backend) or _header_flaw(route)
+        or _certificate_flaw(route.certificate) or _trust_flaw(route.backend)
+    )
 
 
 class _Shape:
@@ -65,18 +74,20 @@ _ROUTE = _Shape(
     key=(str,), host=(str,), path=(str,), backend=(Backend,), wildcard=(bool,), termination=(Termination,), insecure=(Insecure,),
     forwarded=(Forwarded,), cookie=(Cookie, NoneType), rewrite=(str, NoneType), hsts=(str,), request_headers=(tuple,),
     response_headers=(tuple,), adjust_case=(bool,), max_body_bytes=(int,), namespace=(str,), uid=(str,), created_s=(float, int),
-    origin=(Origin,),
+    origin=(Origin,), certificate=(Certificate, NoneType),
 )
 _BACKEND = _Shape(
     name=(str,), endpoints=(tuple,), balance=(Balance,), timeouts=(Timeouts,), send_proxy=(int,), retries=(int,), redispatch=(int,),
-    maxqueue=(int,),
+    maxqueue=(int,), trust=(Trust, NoneType), check_name=(bool,), send_sni=(bool,),
 )
 _BALANCE = _Shape(
     algorithm=(Algorithm,), key=(str,), consistent=(bool,), function=(str,), avalanche=(bool,), whole=(bool,), depth=(int,),
     length=(int,), draws=(int,),
 )
 _TIMEOUTS = _Shape(**dict.fromkeys(Timeouts.__dataclass_fields__, (int, NoneType)))
-_ENDPOINT = _Shape(address=(str,), port=(int,), name=(str,), weight=(int,), cookie=(str,), maxconn=(int,), backup=(bool,))
+_ENDPOINT = _Shape(
+    address=(str,), port=(int,), name=(str,), weight=(int,), cookie=(str,), maxconn=(int,), backup=(bool,), server_name=(str,),
+)
 _COOKIE = _Shape(name=(str,), secure=(bool,), same_site=(str,))
 
 
@@ -148,10 +159,53 @@ def _endpoint_flaw(endpoint: Any, names: set[str]) -> Flaw | None:
     names.add(endpoint.name)
     if endpoint.cookie and not COOKIE_NAME.fullmatch(endpoint.cookie):
         return ".cookie", "the value of a cookie has only letters, digits, _ and -"
+    if not _SERVER_NAME.fullmatch(endpoint.server_name):
+        return ".server_name", "this is no name of a server"
     return (
         _ranged(".port", endpoint.port, 0, 65535) or _ranged(".weight", endpoint.weight, 0, 256)
         or _ranged(".maxconn", endpoint.maxconn, 0, 1 << 31)
     )
+
+
+def _certificate_flaw(certificate: Certificate | None) -> Flaw | None:
+    """What the id stands for must be what is there, as everything else goes by the id."""
+    if certificate is None:
+        return None
+    chain, key, ocsp = certificate.chain, certificate.key, certificate.ocsp
+    if not isinstance(chain, tuple) or not all(isinstance(one, bytes) for one in (*chain, key, ocsp)) or bool(chain) != bool(key):
+        return "certificate", "its chain, key and OCSP answer are bytes"
+    if chain and Certificate.of(chain, key, ocsp).id != certificate.id:
+        return "certificate.id", "is not that of this certificate"
+    return None
+
+
+def _trust_flaw(backend: Backend) -> Flaw | None:
+    trust = backend.trust
+    if trust is None:
+        return None
+    return _authorities_flaw(trust) or _server_names_flaw(backend)
+
+
+def _authorities_flaw(trust: Trust) -> Flaw | None:
+    """Thousands of routes may have the same ones, and they may be many: they are looked at once."""
+    if _sound_trusts.get(id(trust)) is trust:
+        return None
+    if not isinstance(trust.authorities, tuple) or not all(isinstance(one, bytes) and one for one in trust.authorities):
+        return "backend.trust", "its authorities are bytes"
+    if not isinstance(trust.verify, bool) or Trust.of(trust.authorities, trust.verify).id != trust.id:
+        return "backend.trust.id", "is not that of this trust"
+    if trust.verify and not trust.authorities:
+        return "backend.trust", "nobody certifies an endpoint if there are no authorities"
+    if len(_sound_trusts) >= _TRUSTS_MOST:
+        _sound_trusts.clear()
+    _sound_trusts[id(trust)] = trust
+    return None
+
+
+def _server_names_flaw(backend: Backend) -> Flaw | None:
+    if (backend.check_name or backend.send_sni) and not all(endpoint.server_name for endpoint in backend.endpoints):
+        return "backend.endpoints", "an endpoint needs a server_name where that is checked or sent"
+    return None
 
 
 def _header_flaw(route: Route) -> Flaw | None:
