@@ -189,8 +189,6 @@ class _Reader:
             self._problem(path, "a listener of mode tcp needs a route: the name of the one that takes its connections")
         if table.mode != "tcp" and table.route:
             self._problem(f"{path}.route", f"it is for mode tcp; with mode {table.mode} each request's host and path choose")
-        if table.mode == "https":
-            self._environment.note(f"{path}: nothing listens on {table.address}: this version does not terminate TLS")
         if table.tls and table.mode == "http":
             self._problem(f"{path}.tls", 'write mode = "https" instead')
         for name in CLIENT_KEYS:

@@ -18,7 +18,6 @@ import trio
 from edged.child import hide_memory, name_process
 from edged.errors import StartError
 from edged.logs import lines_to_stderr
-from edged.model.listener import Mode
 from edged.settings import Settings
 from edged.supervisor.children import Backoff, Child, how_it_ended
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
@@ -61,8 +60,7 @@ class Supervisor:
         self._identity = child_identity(settings)
         raise_descriptor_limit(settings)
         make_directories(settings, self._identity)
-        served = [listener for listener in settings.listeners if listener.mode is not Mode.HTTPS]
-        self._sockets = Sockets(served, len(self._slots), self._identity.group_id if self._identity else -1)
+        self._sockets = Sockets(settings.listeners, len(self._slots), self._identity.group_id if self._identity else -1)
         self._arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
         self._tickets = _tickets(settings)
         self._children: dict[int, Child] = {}

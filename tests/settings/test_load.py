@@ -211,9 +211,3 @@ def test_syslog_words_are_those_of_the_log_room():
     words = {key.name: key.kind.words for key in keys_of(LogTable) if key.name in ("facility", "level")}
     assert set(words["facility"]) == set(FACILITIES)
     assert set(words["level"]) == set(SEVERITIES)
-
-
-def test_what_is_not_served_yet_is_noted(written):
-    settings, problems = written('[[listener]]\naddress = "127.0.0.1:443"\nmode = "https"\n')
-    assert problems == []
-    assert "does not terminate TLS" in settings.notes[0]
