@@ -94,26 +94,26 @@ class _Draft:
         self._forgotten_trusts: list[int] = []
         self._pace = _Pace()
         self._progress = _Progress()
-        self._maps = {"certificates": self._certificate, "names": self._name, "trusts": self._trust}
-        self._lists = {"alpn": self._agrees, "forget": self._forget, "forget_trusts": self._forget_trust}
 
     async def read(self, fd: int) -> None:
         source = msgpack.Unpacker(
             _File(fd), read_size=READ_BYTES, max_buffer_size=ENTRY_MOST_BYTES, raw=False, strict_map_key=False
         )
+        maps = {"certificates": self._certificate, "names": self._name, "trusts": self._trust}
+        lists = {"alpn": self._agrees, "forget": self._forget, "forget_trusts": self._forget_trust}
         for _ in range(source.read_map_header()):
             part = source.unpack()
             if part == "default":
                 self._held.default = _id_or_none(source.unpack())
-            elif part in self._maps:
+            elif part in maps:
                 count = source.read_map_header()
                 self._progress.total = count if part == "certificates" else 0
                 for _ in range(count):
-                    self._maps[part](source.unpack(), source.unpack())
+                    maps[part](source.unpack(), source.unpack())
                     await self._pace.keep()
-            elif part in self._lists:
+            elif part in lists:
                 for _ in range(source.read_array_header()):
-                    self._lists[part](source.unpack())
+                    lists[part](source.unpack())
                     await self._pace.keep()
             else:
                 raise ValueError(f"nobody knows what {part!r:.40} of certificates is")

@@ -59,7 +59,8 @@ def test_versions(site, words, version, good):
     [
         ("modern", "ECDHE-RSA-AES128-GCM-SHA256", True), ("modern", "ECDHE-RSA-AES128-SHA", False), ("modern", "AES128-GCM-SHA256", False),
         ("modern", "DHE-RSA-AES128-GCM-SHA256", False), ("intermediate", "ECDHE-RSA-AES128-SHA", True),
-        ("intermediate", "AES128-SHA", True), ("intermediate", "DHE-RSA-AES128-GCM-SHA256", True), ("intermediate", "CAMELLIA128-SHA", False),
+        ("intermediate", "AES128-SHA", True), ("intermediate", "DHE-RSA-AES128-GCM-SHA256", True),
+        ("intermediate", "CAMELLIA128-SHA", False),
         ("old", "CAMELLIA128-SHA", True), ("old", "DHE-RSA-AES256-SHA", True), ("old", "AECDH-AES128-SHA", False),
         ("ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305", True),
         ("ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256", False),
@@ -221,8 +222,9 @@ def test_whoever_is_on_no_list_at_all_is_refused(folder, authority, other, site,
 @pytest.mark.parametrize(
     ("ca", "crl", "told"),
     [
-        ("missing.pem", "", "missing.pem: No such file"), ("none.pem", "", "client_ca .*none.pem: "), ("empty.pem", "", "client_ca .*empty.pem: "),
-        ("ca.pem", "missing.pem", "missing.pem: No such file"), ("ca.pem", "ca.pem", "client_crl .*ca.pem: there is no CRL in it"),
+        ("missing.pem", "", "missing.pem: No such file"), ("none.pem", "", "client_ca .*none.pem: "),
+        ("empty.pem", "", "client_ca .*empty.pem: "), ("ca.pem", "missing.pem", "missing.pem: No such file"),
+        ("ca.pem", "ca.pem", "client_crl .*ca.pem: there is no CRL in it"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(folder, ca, crl, told):
@@ -263,8 +265,9 @@ def test_expired_endpoints_are_refused(authority):
 @pytest.mark.parametrize(
     ("words", "version", "good"),
     [
-        ({}, V12, True), ({}, V13, True), ({}, V11, False), ({"min_version": "TLSv1.3"}, V12, True), ({"min_version": "TLSv1.0"}, V10, True),
-        ({"min_version": "TLSv1.1"}, V11, True), ({"max_version": "TLSv1.2"}, V13, True), ({"ciphers": "AES128-SHA"}, V12, True),
+        ({}, V12, True), ({}, V13, True), ({}, V11, False), ({"min_version": "TLSv1.3"}, V12, True),
+        ({"min_version": "TLSv1.0"}, V10, True), ({"min_version": "TLSv1.1"}, V11, True),
+        ({"max_version": "TLSv1.2"}, V13, True), ({"ciphers": "AES128-SHA"}, V12, True),
     ],
 )
 def test_what_clients_must_speak_does_not_bind_endpoints(authority, site, words, version, good):
