@@ -24,6 +24,7 @@ examples:
   edged run --config edged.toml               serve
   edged explain --config edged.toml http://shop.example.com/cart
                                               which route answers this, which lost, and why
+  edged certs --config edged.toml             every certificate: for which names, until when, from where
 """
 
 _RUN = """\
@@ -53,6 +54,16 @@ the same files as the daemon, and needs none running.
 
 example:
   edged explain --config /etc/edged/edged.toml http://shop.example.com/cart
+"""
+
+_CERTS = """\
+List every certificate that there is, of routes and of the operator: the names and routes it is shown for, its issuer, the kind of its
+key, how many days are left, and where it was read; then those that were refused, and why. It reads the same files as the daemon, and
+needs none running. Status 1: one was refused, or has expired.
+
+examples:
+  edged certs --config /etc/edged/edged.toml
+  edged certs --json | jq '.certificates[] | select(.days_left < 14) | .names'
 """
 
 
@@ -93,7 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="which route answers a URL, and why", description=_EXPLAIN, formatter_class=raw)
     explain.add_argument("url", metavar="URL", help="http://host/path; a missing scheme means http")
     explain.set_defaults(command=_explain)
-    for command in (run, check, explain):
+    certs = commands.add_parser("certs", help="the certificates, and until when", description=_CERTS, formatter_class=raw)
+    certs.add_argument("--json", action="store_true", help="for programs, with every detail")
+    certs.set_defaults(command=_certs)
+    for command in (run, check, explain, certs):
         command.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the settings (default: {DEFAULT_CONFIG})")
 
     commands.add_parser("demo", help="serve a built-in site to play with; edged demo --help", add_help=False)
@@ -142,6 +156,14 @@ def _explain(options: argparse.Namespace) -> int:
 
     logging.getLogger("edged").addHandler(logging.NullHandler())
     return explain(load(options.config), options.url)
+
+
+def _certs(options: argparse.Namespace) -> int:
+    from edged.certs import certs
+    from edged.settings.load import load
+
+    logging.getLogger("edged").addHandler(logging.NullHandler())
+    return certs(load(options.config), as_json=options.json)
 
 
 def _wing(words: Sequence[str]) -> int:

@@ -25,6 +25,8 @@ _MARK = re.compile(r"^-----(BEGIN|END) ([^\r\n]*?)-----[ \t\r]*$", re.MULTILINE)
 _HEADERS = re.compile(r"(?:[A-Za-z0-9-]+:[^\n]*\n(?:[ \t]+[^\s][^\n]*\n)*)+")
 _BLANKS = str.maketrans("", "", " \t\r\n")
 
+_ROUTE_MOST, _FILE_MOST = 300, 3000              # each costs time; a system trusts some 150 authorities
+
 _KEYS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ECDSA PRIVATE KEY"})
 _LOCKED_KEY = "ENCRYPTED PRIVATE KEY"
 _PUBLIC_KEYS = frozenset({"PUBLIC KEY", "RSA PUBLIC KEY", "DSA PUBLIC KEY", "EC PUBLIC KEY", "ECDSA PUBLIC KEY"})
@@ -133,6 +135,8 @@ def read_material(text: str, *, lenient: bool = False, passphrase: bytes | None 
     keys: list[Key] = []
     public_keys: list[int] = []
     for block in blocks(text, lenient=lenient):
+        if len(certificates) + len(keys) >= (_ROUTE_MOST if lenient else _FILE_MOST):
+            raise BadPem(block.line, "these are too many certificates and keys")
         if block.label == "CERTIFICATE":
             certificates.append(Found(block.line, _certificate(block), block.der))
         elif block.label in _KEYS or block.label == _LOCKED_KEY:
