@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from edged.settings import headers, logformat, units
+from edged.settings import headers, logformat, subjects, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
 from edged.tls import profiles
 
@@ -102,14 +102,6 @@ def _target(text: str) -> str:
     raise ValueError(f'"{text}" is no target: write "stderr", "file:/path", "syslog:host:port", "syslog:/dev/log" or "off"')
 
 
-def _expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as why:
-        raise ValueError(f'"{text}" is no regular expression: {why}') from None
-    return text
-
-
 def _version(text: str) -> str:
     """SSL_MIN_VERSION: SSLv3 is what old deployments wrote for "the oldest there is"."""
     return "TLSv1.0" if text == "SSLv3" else text
@@ -155,7 +147,7 @@ class ListenerTable:
     )
     client_ca: str = key(Text("a path"), "", "Likewise: who certifies clients here.")
     client_crl: str = key(Text("a path"), "", "Likewise: what they have revoked.")
-    client_filter: str = key(Text("a regular expression", _expression), "", "Likewise: which subjects may come in.")
+    client_filter: str = key(Text("a regular expression", subjects.check), "", "Likewise: which subjects may come in.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +249,7 @@ class TlsTable:
     )
     client_crl: str = key(Text("a path"), "", "What those have revoked: CRLs.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"))
     client_filter: str = key(
-        Text("a regular expression", _expression), "",
+        Text("a regular expression", subjects.check), "",
         "Which subjects may come in, others get 403: sought anywhere in one such as /CN=ann/O=example.",
         _text("ROUTER_MUTUAL_TLS_AUTH_FILTER", fatal=True),
     )
