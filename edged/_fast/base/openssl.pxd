@@ -34,6 +34,7 @@ ctypedef int (*Biotalk)(void* bio, char* at, int n) noexcept nogil
 ctypedef long (*Bioctrl)(void* bio, int command, long number, void* what) noexcept nogil
 ctypedef int (*Alpnselect)(void* ssl, const uint8_t** out, uint8_t* n, const uint8_t* offered, unsigned int offered_n, void* arg) noexcept nogil
 ctypedef int (*Ticketkeys)(void* ssl, unsigned char* name, unsigned char* iv, void* cipher, void* mac, int encrypt) noexcept nogil
+ctypedef void (*Keylog)(const void* ssl, const char* line) noexcept nogil
 ctypedef void (*Callback)() noexcept nogil
 
 cdef struct Param:               # OSSL_PARAM; a list of them ends with one whose key is NULL
@@ -136,5 +137,18 @@ cdef struct OpenSSL:             # in the order of openssl.NAMES
     const unsigned char* (*ASN1_STRING_get0_data)(const void* text) noexcept nogil
     int (*ASN1_STRING_length)(const void* text) noexcept nogil
     int (*ASN1_STRING_type)(const void* text) noexcept nogil
+    # records of our own
+    void (*SSL_CTX_set_keylog_callback)(void* context, Keylog callback) noexcept nogil
+    void (*EVP_CIPHER_free)(void* cipher) noexcept nogil
+    int (*EVP_DecryptUpdate)(void* context, unsigned char* out, int* n, const unsigned char* at, int at_n) noexcept nogil
+    int (*EVP_DecryptFinal_ex)(void* context, unsigned char* out, int* n) noexcept nogil
+    int (*EVP_EncryptUpdate)(void* context, unsigned char* out, int* n, const unsigned char* at, int at_n) noexcept nogil
+    int (*EVP_EncryptFinal_ex)(void* context, unsigned char* out, int* n) noexcept nogil
+    int (*EVP_CIPHER_CTX_ctrl)(void* context, int command, int number, void* what) noexcept nogil
+    void* (*EVP_CIPHER_CTX_new)() noexcept nogil
+    void (*EVP_CIPHER_CTX_free)(void* context) noexcept nogil
+    unsigned char* (*HMAC)(const void* kind, const void* key, int key_n, const unsigned char* at, size_t n, unsigned char* out, unsigned int* out_n) noexcept nogil
+    const void* (*EVP_sha256)() noexcept nogil
+    const void* (*EVP_sha384)() noexcept nogil
 
 cdef OpenSSL openssl

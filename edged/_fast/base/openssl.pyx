@@ -22,6 +22,8 @@ NAMES: tuple[str, ...] = (
     "X509_get0_notAfter", "X509_get_subject_name", "X509_get_issuer_name", "X509_NAME_entry_count", "X509_NAME_get_entry",
     "X509_NAME_ENTRY_get_object", "X509_NAME_ENTRY_get_data", "OBJ_obj2nid", "OBJ_nid2sn", "OBJ_obj2txt", "ASN1_STRING_get0_data",
     "ASN1_STRING_length", "ASN1_STRING_type",
+    "SSL_CTX_set_keylog_callback", "EVP_CIPHER_free", "EVP_DecryptUpdate", "EVP_DecryptFinal_ex",
+    "EVP_EncryptUpdate", "EVP_EncryptFinal_ex", "EVP_CIPHER_CTX_ctrl", "EVP_CIPHER_CTX_new", "EVP_CIPHER_CTX_free", "HMAC", "EVP_sha256", "EVP_sha384",
 )
 
 

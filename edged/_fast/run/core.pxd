@@ -30,8 +30,31 @@ cdef enum TlsState:
     TLS_OPEN = 1
     TLS_FAILED = 2
 
+cdef enum:
+    SECRET_MOST = 48             # SHA-384
+
+cdef struct Direction:           # of a TLS 1.3 connection
+    void* cipher                 # EVP_CIPHER_CTX, with its key
+    uint64_t records             # so many under this key
+    uint8_t iv[12]
+    uint8_t secret[48]           # traffic secret: the next one is made of it
+
+cdef struct Records:             # see records.pxd
+    Direction opening            # what the client sends
+    Direction sealing
+    char* part                   # malloc'd: bytes that were read and not opened yet; NULL: none
+    char* rest                   # malloc'd: plain bytes of a record for which there was no room; NULL: none
+    uint32_t part_n
+    uint32_t rest_at
+    uint32_t rest_n
+    uint8_t suite                # index in the list of suites
+    uint8_t known                # 1: the client's secret, 2: ours
+    uint16_t updates             # of the client's keys, without data in between
+
 cdef struct TlsLink:             # what makes a channel a TLS one
-    void* ssl
+    void* ssl                    # NULL: records are opened and sealed by our own hand
+    Records* records             # and this is what is needed for it
+    uint64_t sealed_before       # records that OpenSSL sealed with the key that it left behind
     Buffer sealed_in             # records, or parts of one, that were read and not opened yet
     char* sealed_out             # malloc'd: records that the kernel has not taken; Port.sealed tells how many bytes are left
     uint32_t sealed_at
@@ -128,6 +151,9 @@ cdef struct Core:
     # TLS
     const Keys* keys             # NULL: none yet
     Stock links
+    Stock records
+    void* aeads[3]               # EVP_CIPHER of each suite of records.pyx
+    char* opening                # room for records that were read
     Session* sessions            # by slot
     void* bio                    # all TLS channels read and write through it: it serves `speaking`
     void* bio_method

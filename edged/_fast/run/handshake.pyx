@@ -7,6 +7,7 @@ from edged._fast.base.openssl cimport SSL_CTRL_SET_TLSEXT_HOSTNAME, SSL_ERROR_WA
 from edged._fast.base.view cimport unlikely, view
 from edged._fast.run.core cimport CHANNEL_CLIENT, Session, TLS_FAILED, TLS_OPEN, TlsLink
 from edged._fast.run.keyring cimport Entry, NAME_MOST, keys_find, keys_trust
+from edged._fast.run.records cimport records_counted
 from edged._fast.run.tls cimport tls_attach, tls_flush
 from edged._fast.talk.wants cimport PORT_BROKEN, PORT_READABLE
 
@@ -121,6 +122,8 @@ cdef Handshake handshake_step(Core* core, Channel* c) noexcept nogil:
     core.sealed_n = 0
     openssl.ERR_clear_error()
     answer = openssl.SSL_do_handshake(link.ssl)
+    if answer == 1:
+        link.sealed_before = records_counted(core.sealed, core.sealed_n)      # tickets; the handshake's own records went before
     waits = answer != 1 and openssl.SSL_get_error(link.ssl, answer) == SSL_ERROR_WANT_READ
     tls_flush(core, c)
     if waits and not c.port.flags & PORT_BROKEN:

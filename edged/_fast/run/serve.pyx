@@ -22,7 +22,7 @@ from edged._fast.run.handshake cimport (
 )
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_put, pool_take
 from edged._fast.run.relay cimport relay_drop_pipe, relay_fits
-from edged._fast.run.tls cimport tls_detach
+from edged._fast.run.tls cimport tls_detach, tls_settle
 from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_plan
 from edged._fast.talk.ending cimport end_cut
@@ -462,6 +462,7 @@ cdef void client_secured(Core* core, Ring ring, Front* f, Channel* c, bint done)
         f.client.tls_version = openssl.SSL_get_version(c.tls.ssl)
         f.client.tls_cipher = openssl.SSL_CIPHER_get_name(openssl.SSL_get_current_cipher(c.tls.ssl))
         front_secured(&core.s, f)
+        tls_settle(core, c)
     else:
         tls_detach(core, c)
         front_unsecured(&core.s, f, 0)

@@ -17,6 +17,9 @@ from edged._fast.memory.buffer cimport (
 )
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport TLS_OPEN, TlsLink
+from edged._fast.run.records cimport (
+    records_alert, records_close, records_free, records_listen, records_open, records_prepare, records_seal, records_take_over,
+)
 from edged._fast.run.tickets cimport ticket_callback
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READABLE, PORT_SHUT, PORT_WRITABLE, Port,
@@ -27,6 +30,8 @@ cdef enum:
     RECORD_ROOM = 17408          # a record with all that is added to it
     BURST_LEAST = 16384
     SSL_BOTH_SHUT = 3
+    LEVEL_WARNING = 1
+    CLOSE_NOTIFY = 0
 
 
 # --- the BIO ---------------------------------------------------------------------------------------------------------
@@ -92,6 +97,8 @@ cdef long bio_ctrl(void* bio, int command, long number, void* what) noexcept nog
 
 cdef bint tls_open(Core* core) noexcept nogil:
     stock_open(&core.links, sizeof(TlsLink))
+    if not records_prepare(core):
+        return False
     core.plain = <char*>malloc(PLAIN_BYTES)
     core.sealed = <char*>malloc(SEALED_BYTES)
     core.bio_method = openssl.BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"edged")
@@ -111,6 +118,7 @@ cdef bint tls_open(Core* core) noexcept nogil:
 cdef void tls_close(Core* core) noexcept nogil:
     cdef uint32_t slot
     stock_close(&core.links)
+    records_close(core)
     if core.sessions != NULL:
         for slot in range(core.slots):
             if core.sessions[slot].session != NULL:
@@ -162,6 +170,7 @@ def prepare_server(context: int, tickets: bool) -> None:
     """Make the SSL_CTX at this address one that engines accept with. `tickets`: sessions can be resumed."""
     cdef void* at = <void*><uintptr_t>context
     openssl.SSL_CTX_ctrl(at, SSL_CTRL_MODE, MODES, NULL)
+    records_listen(at)
     openssl.SSL_CTX_set_alpn_select_cb(at, choose_protocol, NULL)
     openssl.SSL_CTX_callback_ctrl(at, SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, <Callback>staple)
     openssl.SSL_CTX_set_num_tickets(at, TICKETS if tickets else 0)
@@ -197,6 +206,19 @@ cdef bint tls_attach(Core* core, Channel* c, void* context) noexcept nogil:
     return True
 
 
+cdef void free_ssl(Core* core, Channel* c) noexcept nogil:
+    core.speaking = c
+    openssl.SSL_set_shutdown(c.tls.ssl, SSL_BOTH_SHUT)    # else its session would be taken for a bad one
+    openssl.SSL_free(c.tls.ssl)
+    c.tls.ssl = NULL
+    core.speaking = NULL
+
+
+cdef void tls_settle(Core* core, Channel* c) noexcept nogil:
+    if records_take_over(core, c):
+        free_ssl(core, c)
+
+
 cdef void tls_detach(Core* core, Channel* c) noexcept nogil:
     cdef TlsLink* link = c.tls
     cdef Channel** at = &core.handshakes_first
@@ -208,10 +230,10 @@ cdef void tls_detach(Core* core, Channel* c) noexcept nogil:
         at[0] = link.next
         if core.handshakes_last == c:
             core.handshakes_last = before
-    core.speaking = c
-    openssl.SSL_set_shutdown(link.ssl, SSL_BOTH_SHUT)     # else its session would be taken for a bad one
-    openssl.SSL_free(link.ssl)
-    core.speaking = NULL
+    if link.ssl != NULL:
+        free_ssl(core, c)
+    if link.records != NULL:
+        records_free(core, link.records)
     buffer_drop(&link.sealed_in, &core.s.blocks)
     free(link.sealed_out)
     free(<void*>link.ocsp.at)
@@ -236,11 +258,20 @@ cdef ssize_t read_failed(Core* core, Channel* c, int answer) noexcept nogil:
 
 
 cdef ssize_t tls_open_records(Core* core, Channel* c, char* to, uint32_t room) noexcept nogil:
+    cdef ssize_t n
+    core.sealed_n = 0
+    n = records_open(core, c, to, room) if c.tls.ssl == NULL else read(core, c, to, room)
+    if unlikely(core.sealed_n) and not tls_flush(core, c):       # an alert, or new keys
+        return -1 if n <= 0 else n
+    return n
+
+
+cdef ssize_t read(Core* core, Channel* c, char* to, uint32_t room) noexcept nogil:
+    """As tls_open_records, by OpenSSL."""
     cdef TlsLink* link = c.tls
     cdef uint32_t n = 0
     cdef int got
     core.speaking = c
-    core.sealed_n = 0
     while n < room:
         got = openssl.SSL_read(link.ssl, to + n, <int>(room - n))
         if got <= 0:
@@ -254,8 +285,6 @@ cdef ssize_t tls_open_records(Core* core, Channel* c, char* to, uint32_t room) n
         buffer_drop(&link.sealed_in, &core.s.blocks)
     if n < room and not link.readable:
         c.port.flags &= ~<uint32_t>PORT_READABLE
-    if unlikely(core.sealed_n) and not tls_flush(core, c):       # an alert, or new keys
-        return -1 if n == 0 else n
     return n
 
 
@@ -379,6 +408,8 @@ cdef bint tls_flush(Core* core, Channel* c) noexcept nogil:
 cdef ssize_t tls_seal(Core* core, Channel* c, const char* at, uint32_t n) noexcept nogil:
     cdef uint32_t done = 0
     cdef int written
+    if c.tls.ssl == NULL:
+        return records_seal(core, c, at, n)
     core.speaking = c
     while done < n and SEALED_BYTES - core.sealed_n >= RECORD_ROOM:
         written = openssl.SSL_write(c.tls.ssl, at + done, <int>min(n - done, <uint32_t>RECORD_MOST))
@@ -394,10 +425,13 @@ cdef void tls_bye(Core* core, Channel* c) noexcept nogil:
     if c.tls.state != TLS_OPEN or c.tls.said_bye or c.port.flags & (PORT_BROKEN | PORT_DEAF):
         return
     c.tls.said_bye = True
-    core.speaking = c
     core.sealed_n = 0
-    openssl.SSL_shutdown(c.tls.ssl)
-    openssl.ERR_clear_error()
+    if c.tls.ssl == NULL:
+        records_alert(core, c, LEVEL_WARNING, CLOSE_NOTIFY)
+    else:
+        core.speaking = c
+        openssl.SSL_shutdown(c.tls.ssl)
+        openssl.ERR_clear_error()
     tls_flush(core, c)
 
 
