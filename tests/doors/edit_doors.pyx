@@ -38,27 +38,31 @@ cdef Peer peer_of(bytes ip, int local_port, bint tls) except *:
     peer.port = 40000
     peer.local_port = local_port
     peer.tls = tls
+    peer.told = peer.certificate = view(NULL, 0)
     return peer
 
 cdef char* make_room(size_t room) except NULL:
     return <char*>outgoing.lay(bytes(room), False).at
 
 def request(MappedTable table not None, data not None, *, bytes ip=b"192.0.2.1", int local_port=80, tls=False, uint32_t flags=0,
-            size_t room=65536, bytes id_name=b"", bytes id=b""):
+            size_t room=65536, bytes id_name=b"", bytes id=b"", bytes told=b"", bytes certificate=b""):
     """The head as it goes on by the table's first route; None where the room was too small."""
     cdef Head head
     cdef Peer peer = peer_of(ip, local_port, tls)
     cdef Extra extra = Extra(view(id_name, len(id_name)), view(id, len(id)))
     cdef char* out = make_room(room)
+    peer.told = view(told, len(told))
+    peer.certificate = view(certificate, len(certificate))
     parse(&head, data, False)
     cdef size_t n = edit_request(out, room, &head, &table.table, first_recipe(table), &peer, flags, &extra if id_name else NULL)
     return out[:n] if n else None
 
-def response(MappedTable table not None, data not None, *, bytes cookie=b"", uint32_t flags=0, size_t room=65536):
+def response(MappedTable table not None, data not None, *, bytes cookie=b"", bytes certificate=b"", uint32_t flags=0, size_t room=65536):
     cdef Head head
     cdef char* out = make_room(room)
     parse(&head, data, True)
-    cdef size_t n = edit_response(out, room, &head, &table.table, first_recipe(table), view(cookie, len(cookie)), flags)
+    cdef size_t n = edit_response(out, room, &head, &table.table, first_recipe(table), view(cookie, len(cookie)),
+                                  view(certificate, len(certificate)), flags)
     return out[:n] if n else None
 
 def cookie(data not None, bytes name not None):
@@ -91,5 +95,5 @@ def response_many(MappedTable table not None, data not None, bytes cookie not No
     parse(&head, data, True)
     with nogil:
         for i in range(times):
-            n = edit_response(out, sizeof(out), &head, &table.table, recipe, value, 0)
+            n = edit_response(out, sizeof(out), &head, &table.table, recipe, value, view(NULL, 0), 0)
     return n
