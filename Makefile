@@ -59,7 +59,7 @@ tools: $(TOOLS)
 
 build/bench/%: bench/tools/%.c $(wildcard bench/tools/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $<
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ $< -Wl,--as-needed -lssl -lcrypto
 
 clean:
 	rm -rf build dist .venv *.egg-info .mypy_cache .ruff_cache .pytest_cache .benchmarks

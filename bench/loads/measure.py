@@ -6,13 +6,15 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from . import machine
+from .certificates import Certificates
 from .machine import Cores
 from .proxies import Running
+from .site import Ports
 
 TOOLS = Path("build/bench")
 CAP_PERCENT = 40
@@ -20,24 +22,31 @@ CAP_PERCENT = 40
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked: arguments of loadgen without the address. `tcp` is the length of the answer in TCP mode."""
+    """What is asked, of which service of a proxy (the fields of Ports)."""
 
     connections: int
+    service: str = "http"
     path: str = "/"
     each_new: bool = False
-    tcp: int = 0
+    resume: bool = False         # TLS: each new connection by the ticket of the one before
+    answer_bytes: int = 0        # tcp and hello
+    host: str = ""               # instead of the site's first
     hosts: int = 1               # so many of the site's hosts in use, evenly spread
     rate: float = 0.0            # open loop
 
     def arguments(self, running: Running) -> list[str]:
-        port = running.ports.tcp if self.tcp else running.ports.http
+        """Of loadgen."""
+        port = getattr(running.ports, self.service)
         words = ["--connect", f"127.0.0.1:{port}", "--connections", str(self.connections), "--path", self.path]
         if self.hosts > 1:
             words += ["--host", running.site.host(0).replace("00000", "%05d"), "--hosts", str(self.hosts)]
             words += ["--host-step", str(running.site.routes // self.hosts)]
         else:
-            words += ["--host", running.site.host(0)]
-        words += ["--tcp", str(self.tcp)] if self.tcp else []
+            words += ["--host", self.host or running.site.host(0)]
+        if self.service in ("tcp", "hello"):
+            words += ["--tcp", str(self.answer_bytes)]
+        if self.service in ("https", "hello"):
+            words += ["--hello" if self.service == "hello" else "--resume" if self.resume else "--tls"]
         words += ["--each-new"] if self.each_new else []
         return [*words, "--rate", str(self.rate)] if self.rate else words
 
@@ -78,14 +87,16 @@ class Sample:
 class Bench:
     """The backend at work, where its processes and the load's go, and the brake that takes most of the proxies' core away."""
 
-    def __init__(self, cores: Cores) -> None:
+    def __init__(self, cores: Cores, certificates: Certificates) -> None:
         self.cores = cores
-        self.backend = self.spawn("backend", ["--http", "0.0.0.0:0", "--tcp", "0.0.0.0:0"])
+        self.certificates = certificates
+        words = [word for service in ("http", "tcp", "https", "hello") for word in (f"--{service}", "0.0.0.0:0")]
+        self.backend = self.spawn("backend", ["--certificate", str(certificates.backend), *words])
         assert self.backend.stdout
         ports = self.backend.stdout.readline().split()
-        if len(ports) != 2:
+        if len(ports) != 4:
             raise OSError("the backend did not start")
-        self.http_port, self.tcp_port = map(int, ports)
+        self.ports = Ports(*map(int, ports))
         self.can_brake = False
         with self.braked():
             pass
@@ -166,15 +177,15 @@ class Bench:
             time.sleep(0.3)
         return now
 
-    def idle_kib(self, running: Running, connections: int) -> tuple[float, dict[str, int]]:
-        """User memory of each of so many connections that are idle after one request; and what went wrong."""
-        self.window(running, Load(connections=64), seconds=0.5, warm_s=0.1)
+    def idle_kib(self, running: Running, load: Load) -> tuple[float, dict[str, int]]:
+        """User memory of each of the load's connections once it is idle after one request; and what went wrong."""
+        self.window(running, replace(load, connections=64), seconds=0.5, warm_s=0.1)
         before = self.settled_kib(running)
-        tool = self.spawn("loadgen", [*Load(connections).arguments(running), "--hold"])
+        tool = self.spawn("loadgen", [*load.arguments(running), "--hold"])
         assert tool.stdout
         if tool.stdout.readline() != "go\n":
-            raise OSError(f"loadgen could not hold {connections} connections")
+            raise OSError(f"loadgen could not hold {load.connections} connections")
         after = self.settled_kib(running)
         got = json.loads(self.end(tool))
-        errors: dict[str, int] = {**got["errors"], "lost": connections - got["held"]}
-        return (after - before) / connections, errors
+        errors: dict[str, int] = {**got["errors"], "lost": load.connections - got["held"]}
+        return (after - before) / load.connections, errors

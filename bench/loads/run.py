@@ -13,10 +13,12 @@ from pathlib import Path
 from types import FrameType
 
 from . import machine, proxies, table
+from .certificates import Certificates
 from .machine import Cores, CpuGroup
 from .measure import CAP_PERCENT, Bench
-from .proxies import ProxyError
 from .scenarios import SCENARIOS, Arena, Figures, Scenario, play
+from .setups import ProxyError
+from .site import HOST, INNER, RSA
 
 Results = list[tuple[Scenario, dict[str, Figures]]]
 
@@ -24,10 +26,10 @@ Results = list[tuple[Scenario, dict[str, Figures]]]
 def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.loads.run", description=__doc__)
     parser.add_argument("--subject", default="edged", help="who is judged (default: edged)")
-    parser.add_argument("--peers", default="haproxy,nginx", help="beside whom; the first one decides; haproxy@2: a second instance")
+    parser.add_argument("--peers", default="haproxy,nginx", help="beside whom; the first decides; haproxy@2: another instance")
     parser.add_argument("--only", action="append", choices=[s.name for s in SCENARIOS], help="only this scenario; may be repeated")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of each measured window")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measured window")
     parser.add_argument("--json", type=Path, help="also write everything measured into this file")
     return parser.parse_args(words)
 
@@ -49,6 +51,10 @@ def introduce(labels: list[str], cores: Cores, braked: bool, congestion: str) ->
     print(f"{cores}; {cap}; congestion control {congestion}")
 
 
+def certificates(folder: Path) -> Certificates:
+    return Certificates.make(folder / "certificates", [HOST, INNER], [RSA], [INNER])
+
+
 def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenario]) -> Results:
     """All chosen scenarios, shown as they end."""
     results: Results = []
@@ -59,7 +65,7 @@ def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenari
         tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
         machine.congestion_control("cubic") as congestion,
         favoured() as group,
-        Bench(cores) as bench,
+        Bench(cores, certificates(Path(folder))) as bench,
         contextlib.closing(Arena(bench, labels, Path(folder), cores, group)) as arena,
     ):
         introduce(labels, cores, bench.can_brake, congestion)

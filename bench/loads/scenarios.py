@@ -8,13 +8,17 @@ from pathlib import Path
 from . import machine
 from .machine import Cores, CpuGroup
 from .measure import Bench, Load, Sample
-from .proxies import ProxyError, Running, Site
+from .proxies import Running
+from .setups import ProxyError
+from .site import INNER, RSA, THROUGH, Site
 
 ROUTES = 10_000
 ENDPOINTS = 2                    # each
 IDLE = 10_000
 LIGHT = Load(1)
 PROBE_RATE = 5000
+GLANCES = 2                      # rounds of peers that decide nothing
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Scenario:
     routes: int = 1
     lower_is_better: bool = False
     kind: str = "speed"          # speed, latency, idle, routes
+
+    @property
+    def tls(self) -> bool:
+        return self.load.service in ("https", "hello")
 
     def reached(self, ratio: float, bound: float) -> bool:
         return ratio <= bound if self.lower_is_better else ratio >= bound
@@ -53,11 +61,23 @@ SCENARIOS = [
     Scenario("keepalive-512", "HTTP/1.1 kept alive, small, 512 connections", "req/CPU-s", 1.5, 1.8, Load(512)),
     Scenario("new-connection", "a new connection for each request", "req/CPU-s", 1.3, 1.5, Load(64, each_new=True)),
     Scenario("http-1m", "1 MiB responses, HTTP", "MiB/CPU-s", 1.1, 1.3, Load(16, path="/1m")),
-    Scenario("tcp-small", "TCP, small messages on kept connections", "msg/CPU-s", 1.1, 1.3, Load(64, tcp=64)),
-    Scenario("tcp-1m", "TCP, 1 MiB", "MiB/CPU-s", 1.1, 1.3, Load(16, tcp=1 << 20)),
+    Scenario("tcp-small", "TCP, small messages on kept connections", "msg/CPU-s", 1.1, 1.3, Load(64, "tcp", answer_bytes=64)),
+    Scenario("tcp-1m", "TCP, 1 MiB", "MiB/CPU-s", 1.1, 1.3, Load(16, "tcp", answer_bytes=MIB)),
+    Scenario("tls-keepalive-64", "TLS 1.3 kept alive, small, 64 connections", "req/CPU-s", 1.5, 1.8, Load(64, "https")),
+    Scenario("tls-keepalive-512", "TLS 1.3 kept alive, small, 512 connections", "req/CPU-s", 1.5, 1.8, Load(512, "https")),
+    Scenario("tls-ecdsa", "TLS full handshakes: ECDSA P-256", "req/CPU-s", 1.4, 1.6, Load(64, "https", each_new=True)),
+    Scenario("tls-rsa", "TLS full handshakes: RSA-2048", "req/CPU-s", 1.15, 1.3, Load(64, "https", each_new=True, host=RSA)),
+    Scenario("tls-resumed", "TLS handshakes resumed by tickets", "req/CPU-s", 1.3, 1.5, Load(64, "https", each_new=True, resume=True)),
+    Scenario("tls-1m", "1 MiB responses, TLS", "MiB/CPU-s", 1.3, 1.6, Load(16, "https", path="/1m")),
+    Scenario("reencrypt", "TLS on both sides, kept alive, small, 64 connections", "req/CPU-s", 1.3, 1.5, Load(64, "https", host=INNER)),
+    Scenario("through-small", "SNI passthrough, small messages on kept connections", "msg/CPU-s", 1.1, 1.3,
+             Load(64, "hello", answer_bytes=64, host=THROUGH)),
+    Scenario("through-1m", "SNI passthrough, 1 MiB", "MiB/CPU-s", 1.1, 1.3, Load(16, "hello", answer_bytes=MIB, host=THROUGH)),
     Scenario("routes-speed", "10,000 routes, 100 hosts in use", "req/CPU-s", 1.5, 1.8, Load(64, hosts=100), ROUTES),
     Scenario("latency", "latency at half load", "p99 us", 0.9, 0.6, Load(64), lower_is_better=True, kind="latency"),
     Scenario("idle-memory", "user memory of an idle plain connection (10,000 of them)", "KiB", 0.5, 0.2,
+             lower_is_better=True, kind="idle"),
+    Scenario("tls-idle-memory", "user memory of an idle TLS connection (10,000 of them)", "KiB", 1.3, 0.9, Load(1, "https"),
              lower_is_better=True, kind="idle"),
     Scenario("routes-memory", "10,000 routes, 20,000 endpoints: memory over one route", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,
              lower_is_better=True, kind="routes"),
@@ -75,20 +95,20 @@ class Arena:
         self.folder = folder
         self.cores = cores
         self.group = group
-        self.routes = 0
         self.started = 0
+        self.site: Site | None = None
         self.running: list[Running] = []
 
-    def start(self, routes: int) -> list[Running]:
+    def start(self, routes: int, tls: bool = False) -> list[Running]:
         """All proxies on a site with so many routes; those that run on it already stay."""
-        if self.routes == routes:
+        site = Site(routes, 1 if routes == 1 else ENDPOINTS, self.bench.ports, self.bench.certificates if tls else None)
+        if self.site == site:
             return self.running
         self.close()
         self.started += 1
-        site = Site(routes, 1 if routes == 1 else ENDPOINTS, self.bench.http_port, self.bench.tcp_port)
         for label in self.labels:
             self.running.append(Running(label, self.folder / f"{self.started}-{label}", site, self.cores, self.group))
-        self.routes = routes
+        self.site = site
         return self.running
 
     def close(self) -> None:
@@ -96,12 +116,12 @@ class Arena:
         for running in self.running:
             running.stop()
         self.running = []
-        self.routes = 0
+        self.site = None
 
     def turns(self, rounds: int) -> Iterator[Running]:
-        """A B C A B C ..."""
-        for _ in range(rounds):
-            yield from self.running
+        """A B C A B C A B A B ...: who decides nothing only takes part at first."""
+        for number in range(rounds):
+            yield from self.running if number < GLANCES else self.running[:2]
 
 
 Say = Callable[[str], None]
@@ -111,7 +131,7 @@ def play(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say
     """Runs one scenario; the figures of each proxy by its label."""
     figures = {label: Figures() for label in arena.labels}
     if scenario.kind == "idle":
-        play_idle(arena, say, figures)
+        play_idle(scenario, arena, say, figures)
     elif scenario.kind == "routes":
         play_routes(scenario, arena, figures)
     elif scenario.kind == "latency":
@@ -122,7 +142,7 @@ def play(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say
 
 
 def play_speed(scenario: Scenario, arena: Arena, rounds: int, seconds: float, figures: dict[str, Figures]) -> None:
-    arena.start(scenario.routes)
+    arena.start(scenario.routes, scenario.tls)
     for running in arena.turns(rounds):
         note(scenario, figures[running.label], running, arena.bench.capped(running, scenario.load, seconds))
 
@@ -151,13 +171,13 @@ def value_of(scenario: Scenario, sample: Sample) -> float:
     return sample.bytes / (1 << 20) / sample.proxy_cpu_s if scenario.unit.startswith("MiB") else sample.per_cpu_s
 
 
-def play_idle(arena: Arena, say: Say, figures: dict[str, Figures]) -> None:
+def play_idle(scenario: Scenario, arena: Arena, say: Say, figures: dict[str, Figures]) -> None:
     arena.close()                 # fresh processes: what earlier loads left behind would hide the growth
     count = min(IDLE, machine.descriptors() // 2 - 500)      # proxies keep two descriptors for each connection that they take
     if count < IDLE:
         say(f"  descriptors allow {count:,}")
-    for running in arena.start(1):
-        value, errors = arena.bench.idle_kib(running, count)
+    for running in arena.start(1, scenario.tls):
+        value, errors = arena.bench.idle_kib(running, replace(scenario.load, connections=count))
         figures[running.label].values.append(value)
         figures[running.label].errors += sum(errors.values())
     arena.close()

@@ -6,8 +6,8 @@ from .scenarios import Figures, Scenario
 
 
 def ratios(subject: Figures, peer: Figures) -> list[float]:
-    """Round by round: what ran one after the other met the same machine."""
-    return [a / b if b else 0.0 for a, b in zip(subject.values, peer.values, strict=True)]
+    """Round by round, as far as the peer took part: what ran one after the other met the same machine."""
+    return [a / b if b else 0.0 for a, b in zip(subject.values, peer.values, strict=False)]
 
 
 def ratio_of(subject: Figures, peer: Figures) -> float:

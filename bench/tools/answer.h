@@ -2,7 +2,7 @@
 #ifndef ANSWER_H
 #define ANSWER_H
 
-#include "common.h"
+#include "link.h"
 
 #define HEAD_MOST 4096
 
@@ -51,13 +51,12 @@ static inline enum progress answer_head(struct answer* a)
     return READY;
 }
 
-/* Reads until the answer is complete (READY), the socket is empty (AGAIN), or it went wrong. */
-static inline enum progress answer_read(struct answer* a, int fd, uint64_t* bytes)
+/* Reads until the answer is complete (READY), there is no more yet (AGAIN), or it went wrong. */
+static inline enum progress answer_read(struct answer* a, const struct link* from, uint64_t* bytes)
 {
     for (;;) {
         if (a->in_body && a->left == 0) return READY;
-        ssize_t n = a->in_body ? recv(fd, NULL, a->left, MSG_TRUNC | MSG_DONTWAIT)
-                               : recv(fd, a->head + a->head_n, HEAD_MOST - 1 - a->head_n, MSG_DONTWAIT);
+        ssize_t n = a->in_body ? link_recv(from, NULL, a->left) : link_recv(from, a->head + a->head_n, HEAD_MOST - 1 - a->head_n);
         if (n == 0) return CLOSED;
         if (n < 0) return errno == EAGAIN ? AGAIN : RESET;
         *bytes += (uint64_t)n;

@@ -1,25 +1,28 @@
 /* The backend of all measurements: answers fast enough never to be what is measured.
  *
- *   backend --http 0.0.0.0:9000 --http ... --tcp 0.0.0.0:9100 ...
+ *   backend --http 0.0.0.0:9000 --http ... --tcp 0.0.0.0:9100 --hello ... --certificate file.pem --https ...
  *
- * HTTP: a path that ends in /1m is answered with 1 MiB, any other with 128 bytes. TCP: each message of ASK_BYTES begins with
- * the length of its answer. An address of 0.0.0.0 accepts on all of 127.0.0.0/8 but on the loopback device only.
+ * HTTP: a path that ends in /1m is answered with 1 MiB, any other with 128 bytes. HTTPS: the same over TLS, with the certificate and
+ * key of the file named before it. TCP: each message of ASK_BYTES begins with the length of its answer. Hello: as TCP, after one TLS
+ * record that is not looked at. An address of 0.0.0.0 accepts on all of 127.0.0.0/8 but on the loopback device only.
  * Port 0 takes a free one. Prints the ports, in that order, once it listens; ends with its standard input. */
-#include "common.h"
+#include "link.h"
 
-#include <sys/uio.h>
+#include <getopt.h>
 
 #define BIG (1u << 20)
 #define SMALL 128
 #define HEAD_MOST 8192
 #define EVENTS 256
 #define LISTENERS 64
+#define RECORD_HEAD 5
 
-enum kind { LISTEN_HTTP, LISTEN_TCP, HTTP, TCP, STDIN };
+enum kind { LISTEN_HTTP, LISTEN_TCP, LISTEN_HELLO, LISTEN_HTTPS, HTTP, TCP, HELLO, STDIN };
 
 struct conn {
     enum kind kind;
-    int fd, closing;
+    int closing;
+    struct link link;
     unsigned in_n;               /* bytes read and not yet answered */
     const char* head;            /* of the answer being sent */
     size_t head_left;
@@ -35,6 +38,7 @@ struct listener {
 static char body[BIG];
 static char head_small[128], head_big[128];
 static int epoll_fd;
+static SSL_CTX* tls;
 
 static void watch(int fd, uint32_t events, void* owner)
 {
@@ -44,7 +48,7 @@ static void watch(int fd, uint32_t events, void* owner)
 
 static void conn_end(struct conn* c)
 {
-    close(c->fd);
+    link_close(&c->link);
     free(c);
 }
 
@@ -53,7 +57,7 @@ static int send_pending(struct conn* c)
 {
     while (c->head_left || c->body_left) {
         struct iovec out[2] = {{(void*)c->head, c->head_left}, {body, c->body_left < BIG ? c->body_left : BIG}};
-        ssize_t n = writev(c->fd, out, 2);
+        ssize_t n = link_send(&c->link, out, 2);
         if (n < 0) return errno == EAGAIN ? 0 : -1;
         size_t of_head = (size_t)n < c->head_left ? (size_t)n : c->head_left;
         c->head += of_head;
@@ -93,6 +97,29 @@ static int take_tcp(struct conn* c)
     return 1;
 }
 
+/* What the client says to begin TLS passes; what follows it is TCP. */
+static int take_hello(struct conn* c)
+{
+    unsigned n = RECORD_HEAD;
+    if (c->in_n < n) return 0;
+    if (c->in[0] != 0x16) return -1;
+    n += (unsigned)(unsigned char)c->in[3] << 8 | (unsigned char)c->in[4];
+    if (c->in_n < n) return n < HEAD_MOST ? 0 : -1;
+    memmove(c->in, c->in + n, c->in_n - n);
+    c->in_n -= n;
+    c->kind = TCP;
+    return 1;
+}
+
+static int take(struct conn* c)
+{
+    switch (c->kind) {
+    case HTTP: return take_http(c);
+    case TCP: return take_tcp(c);
+    default: return take_hello(c);
+    }
+}
+
 /* Goes on as far as the socket allows; 0: this connection is over. */
 static int conn_go(struct conn* c)
 {
@@ -100,10 +127,10 @@ static int conn_go(struct conn* c)
         int sent = send_pending(c);
         if (sent <= 0) return sent == 0;
         if (c->closing) return 0;
-        int taken = c->kind == HTTP ? take_http(c) : take_tcp(c);
+        int taken = take(c);
         if (taken < 0) return 0;
         if (taken > 0) continue;
-        ssize_t n = recv(c->fd, c->in + c->in_n, HEAD_MOST - c->in_n, MSG_DONTWAIT);
+        ssize_t n = link_recv(&c->link, c->in + c->in_n, HEAD_MOST - c->in_n);
         if (n == 0) return 0;
         if (n < 0) return errno == EAGAIN;
         c->in_n += (unsigned)n;
@@ -112,6 +139,7 @@ static int conn_go(struct conn* c)
 
 static void accept_all(const struct listener* l)
 {
+    static const enum kind kinds[] = {[LISTEN_HTTP] = HTTP, [LISTEN_TCP] = TCP, [LISTEN_HELLO] = HELLO, [LISTEN_HTTPS] = HTTP};
     for (;;) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
@@ -121,8 +149,9 @@ static void accept_all(const struct listener* l)
         set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
         struct conn* c = calloc(1, sizeof *c);
         if (!c) die("out of memory");
-        c->kind = l->kind == LISTEN_HTTP ? HTTP : TCP;
-        c->fd = fd;
+        c->kind = kinds[l->kind];
+        c->link.fd = fd;
+        if (l->kind == LISTEN_HTTPS) link_wrap(&c->link, tls, 1);
         watch(fd, EPOLLIN | EPOLLOUT | EPOLLET, c);
     }
 }
@@ -142,8 +171,19 @@ static unsigned listener_open(struct listener* l, enum kind kind, const char* te
     return ntohs(at.sin_port);
 }
 
+static void use_certificate(const char* path)
+{
+    tls = link_context(TLS_server_method());
+    if (SSL_CTX_use_certificate_chain_file(tls, path) != 1 || SSL_CTX_use_PrivateKey_file(tls, path, SSL_FILETYPE_PEM) != 1)
+        die("%s: no certificate with its key", path);
+}
+
 int main(int argc, char** argv)
 {
+    static const struct option options[] = {
+        {"http", 1, 0, LISTEN_HTTP}, {"tcp", 1, 0, LISTEN_TCP}, {"hello", 1, 0, LISTEN_HELLO}, {"https", 1, 0, LISTEN_HTTPS},
+        {"certificate", 1, 0, 'c'},  {0},
+    };
     static struct listener listeners[LISTENERS];
     static struct listener input = {STDIN, 0};
     int n = 0;
@@ -153,8 +193,16 @@ int main(int argc, char** argv)
     memset(body, 'x', sizeof body);
     snprintf(head_small, sizeof head_small, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", SMALL);
     snprintf(head_big, sizeof head_big, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %u\r\n\r\n", BIG);
-    for (int i = 1; i + 1 < argc && n < LISTENERS; i += 2, n++)
-        printf("%u ", listener_open(&listeners[n], strcmp(argv[i], "--http") == 0 ? LISTEN_HTTP : LISTEN_TCP, argv[i + 1]));
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == '?') return 2;
+        if (o == 'c') {
+            use_certificate(optarg);
+        } else {
+            if (o == LISTEN_HTTPS && !tls) die("--https needs a --certificate before it");
+            if (n == LISTENERS) die("more than %d listeners", LISTENERS);
+            printf("%u ", listener_open(&listeners[n++], (enum kind)o, optarg));
+        }
+    }
     if (n == 0) die("usage: backend --http ADDRESS:PORT ... --tcp ADDRESS:PORT ...");
     watch(0, EPOLLIN, &input);
     putchar('\n');
@@ -166,8 +214,8 @@ int main(int argc, char** argv)
         for (int i = 0; i < got; i++) {
             switch (*(enum kind*)events[i].data.ptr) {      /* the first member of both structs */
             case STDIN: return 0;
-            case LISTEN_HTTP: case LISTEN_TCP: accept_all(events[i].data.ptr); break;
-            case HTTP: case TCP:
+            case LISTEN_HTTP: case LISTEN_TCP: case LISTEN_HELLO: case LISTEN_HTTPS: accept_all(events[i].data.ptr); break;
+            case HTTP: case TCP: case HELLO:
                 if (!conn_go(events[i].data.ptr)) conn_end(events[i].data.ptr);
             }
         }

@@ -1,5 +1,8 @@
 /* The load of all measurements: one thread, epoll, HTTP/1.1 or TCP.
  *
+ *   --tls         over TLS, the host as SNI; with --each-new every request pays a full handshake, or with --resume a resumed one
+ *   --hello       TCP messages that follow a ClientHello with the host as SNI, as a proxy that passes TLS through sees them
+ *
  *   closed loop   each connection asks again as soon as it was answered
  *   open loop     --rate R: requests fall due at a fixed rate whatever the answers do, and their latency counts from when they
  *                 were due, so that a stall is seen by all the requests it would have hit
@@ -8,6 +11,7 @@
  * Prints "go" when the warm-up is over and one line of JSON at the end. */
 #include "answer.h"
 #include "histogram.h"
+#include "trust.h"
 
 #include <getopt.h>
 #include <sys/prctl.h>
@@ -17,31 +21,32 @@
 #define TIMEOUT_NS (10 * NS_PER_S)
 #define RETRY_MOST 1000000
 
-enum state { CONNECTING, ASKING_LATER, WAITING, ENDING };
+enum state { CONNECTING, SHAKING, ASKING_LATER, WAITING, ENDING };
 
 struct conn {
-    int fd;
+    struct link link;
     enum state state;
     uint64_t began_ns;           /* when its request was sent, or was due */
     unsigned turn;               /* which host it asks next */
     struct conn* next_free;
+    SSL_SESSION* session;        /* newest ticket; kept over connections */
     struct answer answer;
 };
 
 static struct {
     struct sockaddr_in to;
-    int connections, hosts, host_step, tcp, each_new, hold;
+    int connections, hosts, host_step, tcp, each_new, hold, tls, resume, hello;
     double seconds, warm_s, rate;
     uint64_t tcp_bytes;
     const char* host;            /* a format with one number when there are several */
     const char* path;
 } plan = {.connections = 1, .hosts = 1, .host_step = 1, .seconds = 4, .warm_s = 0.5, .host = "bench.test", .path = "/"};
 
-enum fault { F_CONNECT, F_CLOSED, F_RESET, F_STATUS, F_FRAMING, F_TIMEOUT, FAULTS };
-static const char* const fault_names[FAULTS] = {"connect", "closed", "reset", "status", "framing", "timeout"};
+enum fault { F_CONNECT, F_CLOSED, F_RESET, F_STATUS, F_FRAMING, F_TIMEOUT, F_HANDSHAKE, F_RESUMPTION, FAULTS };
+static const char* const fault_names[FAULTS] = {"connect", "closed", "reset", "status", "framing", "timeout", "handshake", "resumption"};
 
 static struct {
-    uint64_t answers, bytes, reopened, faults[FAULTS];
+    uint64_t answers, bytes, reopened, handshakes, resumed, faults[FAULTS];
     struct histogram latency;
 } seen;
 
@@ -51,6 +56,9 @@ static struct conn* free_conns;
 static struct { char text[ASK_MOST]; size_t n; }* asks;
 static uint64_t due_ns, gap_ns;  /* open loop: when the next request falls due */
 static int held;
+static SSL_CTX* tls;
+static char server_name[128];
+static struct { unsigned char bytes[2048]; size_t n; } hello;
 
 static void conn_open(struct conn* c);
 
@@ -62,7 +70,7 @@ static void fault(enum fault f)
 
 static void conn_reopen(struct conn* c)
 {
-    close(c->fd);
+    link_close(&c->link);
     seen.reopened++;
     conn_open(c);
 }
@@ -73,7 +81,8 @@ static void conn_ask(struct conn* c, uint64_t began_ns)
     c->state = WAITING;
     answer_begin(&c->answer, plan.tcp ? plan.tcp_bytes : 0);
     unsigned i = c->turn++ % (unsigned)plan.hosts;
-    ssize_t n = send(c->fd, asks[i].text, asks[i].n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct iovec ask = {asks[i].text, asks[i].n};
+    ssize_t n = link_send(&c->link, &ask, 1);
     if (n == (ssize_t)asks[i].n) return;
     fault(n < 0 ? F_RESET : F_CLOSED);
     conn_reopen(c);
@@ -94,17 +103,17 @@ static void conn_idle(struct conn* c)
 static void conn_open(struct conn* c)
 {
     for (;;) {
-        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (c->fd < 0) die("socket: %s", strerror(errno));
-        set_option(c->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        c->link.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (c->link.fd < 0) die("socket: %s", strerror(errno));
+        set_option(c->link.fd, IPPROTO_TCP, TCP_NODELAY, 1);
         c->state = CONNECTING;
         c->began_ns = now_ns();
-        if (connect(c->fd, (struct sockaddr*)&plan.to, sizeof plan.to) == 0 || errno == EINPROGRESS) break;
+        if (connect(c->link.fd, (struct sockaddr*)&plan.to, sizeof plan.to) == 0 || errno == EINPROGRESS) break;
         fault(F_CONNECT);
-        close(c->fd);
+        close(c->link.fd);
     }
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl: %s", strerror(errno));
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->link.fd, &e) < 0) die("epoll_ctl: %s", strerror(errno));
 }
 
 static void conn_answered(struct conn* c)
@@ -143,11 +152,54 @@ static void conn_lost(struct conn* c)
     conn_reopen(c);
 }
 
+/* What still comes, as TLS's last words, passes unread. */
 static int is_over(int fd)
 {
-    char byte;
-    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN);
+    ssize_t n;
+    while ((n = recv(fd, NULL, RECORD_MOST, MSG_TRUNC | MSG_DONTWAIT)) > 0) {}
+    return n == 0 || errno != EAGAIN;
+}
+
+static void conn_ready(struct conn* c)
+{
+    if (plan.each_new) conn_ask(c, c->began_ns);
+    else conn_idle(c);
+}
+
+static void conn_shake(struct conn* c)
+{
+    int n = SSL_do_handshake(c->link.ssl);
+    if (n != 1) {
+        if (link_answer(&c->link, n) < 0 && errno == EAGAIN) return;
+        fault(F_HANDSHAKE);
+        conn_reopen(c);
+        return;
+    }
+    int resumed = SSL_session_reused(c->link.ssl);
+    seen.handshakes++;
+    seen.resumed += (uint64_t)resumed;
+    if (c->session && !resumed) fault(F_RESUMPTION);
+    conn_ready(c);
+}
+
+/* The socket is connected: what is said before the first request. */
+static void conn_greet(struct conn* c)
+{
+    if (plan.tls) {
+        link_wrap(&c->link, tls, 0);
+        SSL_set_tlsext_host_name(c->link.ssl, server_name);
+        SSL_set_app_data(c->link.ssl, c);
+        if (c->session) SSL_set_session(c->link.ssl, c->session);
+        c->state = SHAKING;
+        conn_shake(c);
+        return;
+    }
+    if (plan.hello && send(c->link.fd, hello.bytes, hello.n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)hello.n) {
+        fault(F_RESET);
+        conn_reopen(c);
+        return;
+    }
+    conn_ready(c);
 }
 
 static void conn_event(struct conn* c, uint32_t events)
@@ -158,19 +210,18 @@ static void conn_event(struct conn* c, uint32_t events)
             conn_reopen(c);
             return;
         }
-        if (!(events & EPOLLOUT)) return;
-        uint64_t began_ns = c->began_ns;
-        if (plan.each_new) conn_ask(c, began_ns);
-        else conn_idle(c);
+        if (events & EPOLLOUT) conn_greet(c);
+        if (c->state == CONNECTING) return;
     }
     if (!(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return;
+    if (c->state == SHAKING) conn_shake(c);
     if (c->state == WAITING) {
-        enum progress p = answer_read(&c->answer, c->fd, &seen.bytes);
+        enum progress p = answer_read(&c->answer, &c->link, &seen.bytes);
         if (p == READY) conn_answered(c);
         else if (p != AGAIN) conn_broken(c, p);
     }
-    if (c->state == ENDING && is_over(c->fd)) {
-        close(c->fd);
+    if (c->state == ENDING && is_over(c->link.fd)) {
+        link_close(&c->link);
         conn_open(c);
     } else if (c->state == ASKING_LATER && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
         conn_lost(c);
@@ -193,7 +244,7 @@ static void end_slow(uint64_t now)
 {
     for (int i = 0; i < plan.connections; i++) {
         struct conn* c = &conns[i];
-        if ((c->state != WAITING && c->state != ENDING) || now - c->began_ns < TIMEOUT_NS) continue;
+        if ((c->state != SHAKING && c->state != WAITING && c->state != ENDING) || now - c->began_ns < TIMEOUT_NS) continue;
         fault(F_TIMEOUT);
         conn_reopen(c);
     }
@@ -237,6 +288,7 @@ static void report(double seconds, double used_cpu_s)
 {
     printf("{\"seconds\": %.6f, \"answers\": %lu, \"bytes\": %lu, \"reopened\": %lu, \"held\": %d, \"cpu_s\": %.6f", seconds, seen.answers,
            seen.bytes, seen.reopened, held, used_cpu_s);
+    printf(", \"handshakes\": %lu, \"resumed\": %lu", seen.handshakes, seen.resumed);
     printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, \"errors\": {",
            (double)histogram_at(&seen.latency, 0.5) / 1e3, (double)histogram_at(&seen.latency, 0.99) / 1e3,
            (double)histogram_at(&seen.latency, 0.999) / 1e3, (double)seen.latency.most_ns / 1e3);
@@ -261,6 +313,44 @@ static void prepare_asks(void)
         memcpy(asks[i].text, &plan.tcp_bytes, sizeof plan.tcp_bytes);
         asks[i].n = ASK_BYTES;
     }
+}
+
+static int keep_session(SSL* ssl, SSL_SESSION* session)
+{
+    struct conn* c = SSL_get_app_data(ssl);
+    SSL_SESSION_free(c->session);
+    c->session = session;
+    return 1;
+}
+
+/* The bytes of a ClientHello, taken from where a connection would write them. */
+static void prepare_hello(void)
+{
+    SSL* ssl = SSL_new(tls);
+    BIO* written = BIO_new(BIO_s_mem());
+    if (!ssl || !written) die("out of memory for TLS");
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), written);
+    SSL_set_tlsext_host_name(ssl, server_name);
+    SSL_connect(ssl);
+    int n = BIO_read(written, hello.bytes, sizeof hello.bytes);
+    if (n <= 0 || (size_t)n == sizeof hello.bytes) die("no ClientHello");
+    hello.n = (size_t)n;
+    SSL_free(ssl);
+    ERR_clear_error();
+}
+
+static void prepare_tls(void)
+{
+    static const unsigned char http[] = "\x08http/1.1";
+    tls = link_context(TLS_client_method());
+    trust_anybody(tls);
+    SSL_CTX_set_alpn_protos(tls, http, sizeof http - 1);
+    if (plan.resume) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(tls, keep_session);
+    }
+    snprintf(server_name, sizeof server_name, plan.host, 0);
+    if (plan.hello) prepare_hello();
 }
 
 static void hold(void)
@@ -304,7 +394,7 @@ int main(int argc, char** argv)
     static const struct option options[] = {
         {"connect", 1, 0, 'a'}, {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm", 1, 0, 'w'},   {"rate", 1, 0, 'r'},
         {"host", 1, 0, 'h'},    {"hosts", 1, 0, 'n'},       {"host-step", 1, 0, 'k'}, {"path", 1, 0, 'p'}, {"tcp", 1, 0, 't'},
-        {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {0},
+        {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {"tls", 0, 0, 'T'},       {"resume", 0, 0, 'R'}, {"hello", 0, 0, 'H'},  {0},
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
@@ -320,11 +410,15 @@ int main(int argc, char** argv)
         case 't': plan.tcp = 1; plan.tcp_bytes = strtoull(optarg, NULL, 10); break;
         case 'e': plan.each_new = 1; break;
         case 'i': plan.hold = 1; break;
+        case 'T': plan.tls = 1; break;
+        case 'R': plan.tls = plan.resume = 1; break;
+        case 'H': plan.hello = 1; break;
         default: return 2;
         }
     }
     if (!plan.to.sin_port || plan.connections < 1 || plan.hosts < 1) die("usage: loadgen --connect ADDRESS:PORT --connections N ...");
     if (plan.tcp && plan.tcp_bytes == 0) die("--tcp takes the length of the answer, at least 1");
+    if (plan.hello && !plan.tcp) die("--hello goes with --tcp");
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
     allow_descriptors();
@@ -332,6 +426,7 @@ int main(int argc, char** argv)
     conns = calloc((size_t)plan.connections, sizeof *conns);
     if (!conns) die("out of memory");
     prepare_asks();
+    if (plan.tls || plan.hello) prepare_tls();
     if (plan.hold) {
         hold();
         report(0, cpu_s());

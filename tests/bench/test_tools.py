@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.loads.certificates import Certificates
 from bench.loads.machine import cpu
+from bench.loads.site import Ports
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -25,17 +28,23 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("cc") or "gcc"
     for name in ("loadgen", "backend", "brake"):
         source = ROOT / "bench/tools" / f"{name}.c"
-        subprocess.run([compiler, "-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-o", folder / name, source], check=True)
+        flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined"]
+        subprocess.run([compiler, *flags, "-o", folder / name, source, "-lssl", "-lcrypto"], check=True)
     return folder
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates.make(tmp_path_factory.mktemp("certificates") / "made", ["localhost"], ["rsa.localhost"], ["localhost"])
+
+
 @pytest.fixture
-def backend(tools: Path) -> Iterator[tuple[int, int]]:
-    words = [tools / "backend", "--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0"]
+def backend(tools: Path, certificates: Certificates) -> Iterator[Ports]:
+    services = [word for service in ("http", "tcp", "https", "hello") for word in (f"--{service}", "127.0.0.1:0")]
+    words = [tools / "backend", "--certificate", certificates.backend, *services]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        http, tcp = process.stdout.readline().split()
-        yield int(http), int(tcp)
+        yield Ports(*map(int, process.stdout.readline().split()))
         process.communicate(timeout=10)
         assert process.returncode == 0
 
@@ -48,11 +57,11 @@ def load(tools: Path, port: int, *words: str) -> dict:
 
 
 @contextlib.contextmanager
-def server(answer: Callable[[socket.socket], bool]) -> Iterator[int]:
-    """A server that answers each request with `answer`; False ends the connection."""
+def server(answer: Callable[[socket.socket], bool], peek: bool = False) -> Iterator[int]:
+    """A server that answers each request with `answer`, which still finds it there if it is only peeked at; False ends the connection."""
     def converse(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            while connection.recv(65536) and answer(connection):
+            while connection.recv(65536, socket.MSG_PEEK if peek else 0) and answer(connection):
                 pass
 
     def accept() -> None:
@@ -77,8 +86,8 @@ def faults(got: dict) -> set[str]:
     ["--connections", "8", "--host", "h%05d.x", "--hosts", "100", "--host-step", "7"],
     ["--connections", "8", "--rate", "500"],
 ], ids=lambda words: " ".join(words))
-def test_http_is_answered_without_an_error(tools: Path, backend: tuple[int, int], words: list[str]) -> None:
-    got = load(tools, backend[0], *words)
+def test_http_is_answered_without_an_error(tools: Path, backend: Ports, words: list[str]) -> None:
+    got = load(tools, backend.http, *words)
     assert got["answers"] > 0
     assert faults(got) == set()
     if "/1m" in words:
@@ -86,20 +95,103 @@ def test_http_is_answered_without_an_error(tools: Path, backend: tuple[int, int]
 
 
 @pytest.mark.parametrize("words", [["--tcp", "64"], ["--tcp", "64", "--each-new"], ["--tcp", "1048576"]], ids=" ".join)
-def test_tcp_is_answered_without_an_error(tools: Path, backend: tuple[int, int], words: list[str]) -> None:
-    got = load(tools, backend[1], "--connections", "8", *words)
+def test_tcp_is_answered_without_an_error(tools: Path, backend: Ports, words: list[str]) -> None:
+    got = load(tools, backend.tcp, "--connections", "8", *words)
     assert got["answers"] > 0
     assert got["bytes"] >= (got["answers"] - 8) * int(words[1])
     assert faults(got) == set()
 
 
-def test_an_open_loop_keeps_its_rate(tools: Path, backend: tuple[int, int]) -> None:
-    got = load(tools, backend[0], "--connections", "8", "--rate", "200", "--seconds", "1")
+@pytest.mark.parametrize("words", [["--tls"], ["--tls", "--path", "/1m"], ["--tls", "--rate", "500"]], ids=" ".join)
+def test_kept_tls_is_answered_without_another_handshake(tools: Path, backend: Ports, words: list[str]) -> None:
+    got = load(tools, backend.https, "--connections", "4", *words)
+    assert got["answers"] > 0
+    assert faults(got) == set()
+    assert got["handshakes"] <= 4            # those that the warm-up has left
+    if "/1m" in words:
+        assert got["bytes"] > (got["answers"] - 4) * (1 << 20)
+
+
+@pytest.mark.parametrize("word", ["--tls", "--resume"])
+def test_each_new_tls_connection_is_resumed_as_was_asked(tools: Path, backend: Ports, word: str) -> None:
+    got = load(tools, backend.https, "--connections", "4", "--each-new", word)
+    assert got["answers"] > 0
+    assert faults(got) == set()
+    assert got["resumed"] == (got["handshakes"] if word == "--resume" else 0)
+    assert abs(got["handshakes"] - got["answers"]) <= 4
+
+
+@pytest.mark.parametrize("key", ["ecdsa", "rsa"])
+def test_tls_offers_the_name_and_what_is_measured(tools: Path, certificates: Certificates, key: str) -> None:
+    names: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(getattr(certificates, key))
+    context.set_alpn_protocols(["http/1.1"])
+    context.sni_callback = lambda _, name, __: names.append(name)
+    spoken: list[tuple] = []
+
+    def answer(connection: socket.socket) -> bool:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            while tls.recv(65536):
+                spoken.append((tls.version(), tls.cipher()[0], tls.selected_alpn_protocol()))
+                tls.sendall(GOOD)
+        return False
+
+    with server(answer, peek=True) as port:
+        got = load(tools, port, "--connections", "2", "--tls", "--host", "shop.localhost")
+    assert faults(got) == set()
+    assert set(names) == {"shop.localhost"}
+    assert set(spoken) == {("TLSv1.3", "TLS_AES_128_GCM_SHA256", "http/1.1")}
+
+
+def test_a_session_that_is_not_taken_up_again_is_counted(tools: Path, certificates: Certificates) -> None:
+    def answer(connection: socket.socket) -> bool:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)        # a new one has new keys for its tickets
+        context.load_cert_chain(certificates.ecdsa)
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(65536)
+            tls.sendall(GOOD)
+        return False
+
+    with server(answer, peek=True) as port:
+        got = load(tools, port, "--connections", "2", "--resume", "--each-new")
+    assert (got["resumed"], faults(got)) == (0, {"resumption"})
+
+
+def test_a_refused_handshake_is_counted(tools: Path) -> None:
+    with server(lambda c: bool(c.sendall(b"\x15\x03\x03\0\2\2\x28"))) as port:
+        got = load(tools, port, "--connections", "2", "--tls")
+    assert (got["answers"], faults(got)) == (0, {"handshake"})
+
+
+@pytest.mark.parametrize("words", [["--tcp", "64"], ["--tcp", "64", "--each-new"], ["--tcp", "1048576"]], ids=" ".join)
+def test_messages_follow_a_hello(tools: Path, backend: Ports, words: list[str]) -> None:
+    got = load(tools, backend.hello, "--connections", "8", "--hello", *words)
+    assert got["answers"] > 0
+    assert faults(got) == set()
+
+
+def test_a_hello_names_the_host(tools: Path) -> None:
+    seen: list[bytes] = []
+
+    def answer(connection: socket.socket) -> bool:
+        seen.append(connection.recv(65536))
+        return False
+
+    with server(answer, peek=True) as port:
+        load(tools, port, "--connections", "1", "--hello", "--tcp", "64", "--host", "shop.localhost")
+    assert seen[0][:2] == b"\x16\x03"
+    assert b"\0\0\x0eshop.localhost" in seen[0]
+
+
+def test_an_open_loop_keeps_its_rate(tools: Path, backend: Ports) -> None:
+    got = load(tools, backend.http, "--connections", "8", "--rate", "200", "--seconds", "1")
     assert 190 <= got["answers"] <= 210
 
 
-def test_connections_are_held_open(tools: Path, backend: tuple[int, int]) -> None:
-    got = load(tools, backend[0], "--connections", "100", "--hold")
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_connections_are_held_open(tools: Path, backend: Ports, tls: bool) -> None:
+    got = load(tools, backend.https if tls else backend.http, "--connections", "100", "--hold", *(["--tls"] if tls else []))
     assert (got["held"], got["answers"]) == (100, 100)
 
 
