@@ -16,8 +16,10 @@ import msgpack
 
 from edged.hooks import Object, Origin, Problem, SourceError, pack_routes, unpack_routes
 
-from .content import Content, Unreadable, read_bytes, read_text
+from .beside import Signature
+from .content import Content, read_text
 from .objects import PackedBody, PackedLines
+from .read import Unreadable, read_bytes
 from .shortform import Defaults
 
 __all__ = ["Take", "digest", "main", "read_apart"]
@@ -91,6 +93,8 @@ async def _one(path: str, received: _Received) -> tuple[bytes, Content | Unreada
     routes: list[Any] = []
     objects: list[Object] = []
     problems: list[Problem] = []
+    kept: tuple[tuple[int, str], ...] = ()
+    beside: tuple[tuple[str, Signature], ...] = ()
     while True:
         match await received.piece():
             case ["routes", packed]:
@@ -99,8 +103,12 @@ async def _one(path: str, received: _Received) -> tuple[bytes, Content | Unreada
                 objects += (_object(path, *one) for one in packed)
             case ["problems", packed]:
                 problems += (Problem(Origin(path, line), key, message, name) for line, key, message, name in packed)
+            case ["kept", packed]:
+                kept = tuple((int(at), str(key)) for at, key in packed)
+            case ["beside", packed]:
+                beside = tuple((str(path), tuple(signature)) for path, signature in packed)
             case ["end", mark]:
-                return mark, Content(tuple(routes), tuple(objects), tuple(problems))
+                return mark, Content(tuple(routes), tuple(objects), tuple(problems), kept, beside)
             case ["unreadable", mark, line, message]:
                 return mark, Unreadable(line, message)
             case ["missing"]:
@@ -143,6 +151,8 @@ def _answer(path: str, defaults: Defaults) -> Iterator[Sequence[Any]]:
         yield from (
             ["problems", [(one.origin.line, one.key, one.message, one.object) for one in some]] for some in _some(content.problems)
         )
+        yield ["kept", content.kept]
+        yield ["beside", content.beside]
         yield ["end", mark]
 
 

@@ -27,9 +27,11 @@ from edged.hooks import (
 )
 from edged.hooks.values import HSTS, address, clipped_time_ms, size_bytes
 
+from .beside import Beside
+from .secured import Unusable, secured, tls_wrongs
 from .tree import Document, List, Map, line_of
 
-__all__ = ["Defaults", "read_routes", "schema"]
+__all__ = ["Defaults", "Kept", "read_routes", "schema"]
 
 _PROBLEMS_MOST = 10                              # of one route
 _BODY_MOST_BYTES = 1 << 40
@@ -50,7 +52,14 @@ class Defaults:
     max_body_bytes: int = 0
 
 
-def read_routes(document: Document, where: str, defaults: Defaults) -> Iterator[Route | Problem]:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """In place of a route whose certificate cannot be served: the one of this key that was in force before should stay."""
+
+    key: str
+
+
+def read_routes(document: Document, where: str, defaults: Defaults, beside: Beside) -> Iterator[Route | Kept | Problem]:
     """The routes of a document with a list `routes`, and a problem for each thing that is wrong; a route with one is left out."""
     body = document.value
     for key in body:
@@ -73,7 +82,11 @@ def read_routes(document: Document, where: str, defaults: Defaults) -> Iterator[
         found = [_problem(document, where, ("routes", number, *path), message) for path, message in _wrongs(entry)]
         yield from found
         if not found and number not in doubled:
-            yield _route(entry, Origin(where, written.lines[number]), defaults)
+            try:
+                yield _route(entry, Origin(where, written.lines[number]), defaults, beside)
+            except Unusable as why:
+                yield from (_problem(document, where, ("routes", number, *path), message) for path, message in why.wrongs)
+                yield Kept(_key(entry))
 
 
 def schema() -> dict[str, Any]:
@@ -96,6 +109,7 @@ def _wrongs(entry: Any) -> Iterator[tuple[Sequence[Step], str]]:
     balance = entry.get("balance")
     if isinstance(balance, dict) and balance["algorithm"] in ("hdr", "url_param") and "key" not in balance:
         yield ("balance", "key"), f"is missing: {balance['algorithm']} needs the name to look for"
+    yield from tls_wrongs(entry)
 
 
 def _all_wrongs(entry: Any, check: Callable[[Any], Any], keys: "_Keys") -> Iterator[tuple[Sequence[Step], str]]:
@@ -155,7 +169,7 @@ def _message(why: fastjsonschema.JsonSchemaValueException) -> str:
         case "propertyNames":
             return "this is no name of a header"
         case _:
-            field = "set" if "set" in why.path[1:-1] else str(why.path[-1])
+            field = next((step for step in ("set", "to_tls") if step in why.path[1:-1]), str(why.path[-1]))
             return f"{_called(value)} is not of the right form" + _PATTERN_HINTS.get(field, "")
 
 
@@ -165,6 +179,8 @@ _PATTERN_HINTS = {
     "rewrite": ': it starts with "/" and has no blank, "#" or "?"',
     "name": ": no blanks or control characters",
     "cookie": ": letters, digits, _ and -",
+    "to_tls": ": it is a host name",
+    "server_name": ": it is a host name",
     "set": ": no control characters; a percent sign is written %%, and stands for more only in %[...]",
 }
 
@@ -284,12 +300,20 @@ def _is_size(text: str) -> bool:
 # ---- the route ----
 
 
-def _route(entry: Map, origin: Origin, defaults: Defaults) -> Route:
-    """A route of what the schema has let through."""
+def _key(entry: Map) -> str:
+    written: str = entry.get("name") or entry.get("host", "").lower() + entry.get("path", "")
+    return written
+
+
+def _route(entry: Map, origin: Origin, defaults: Defaults, beside: Beside) -> Route:
+    """A route of what the schema has let through. Raises Unusable."""
     host = entry.get("host", "").lower()
     path = entry.get("path", "")
-    name = entry.get("name") or host + path
+    name = _key(entry)
+    tls = secured(entry, origin, beside)
+    to_tls = entry.get("to_tls", {})
     endpoints = tuple(_endpoints(entry, name))
+    named = "to_tls" in entry and all(one.server_name for one in endpoints)
     sticky = entry.get("cookie")
     if sticky is None and any(isinstance(one, dict) and "cookie" in one for one in entry["to"]):
         sticky = md5(f" {name}".encode(), usedforsecurity=False).hexdigest()
@@ -299,9 +323,10 @@ def _route(entry: Map, origin: Origin, defaults: Defaults) -> Route:
         backend=Backend(
             name, endpoints, _balance(entry.get("balance", defaults.balance)), _timeouts(entry.get("timeouts", {})),
             {"v1": 1, "v2": 2}.get(entry.get("send_proxy", ""), 0), entry.get("retries", defaults.retries),
-            entry.get("redispatch", defaults.redispatch), entry.get("maxqueue", 0),
+            entry.get("redispatch", defaults.redispatch), entry.get("maxqueue", 0), tls.trust,
+            named and to_tls.get("verify", True), named and to_tls.get("sni", True),
         ),
-        wildcard=host.startswith("*."),
+        wildcard=host.startswith("*."), termination=tls.termination, insecure=tls.insecure, certificate=tls.certificate,
         forwarded=Forwarded(entry.get("forwarded", defaults.forwarded)),
         cookie=Cookie(sticky) if sticky else None,
         rewrite=entry.get("rewrite"),
@@ -328,7 +353,8 @@ def _endpoints(entry: Map, route: str) -> Iterator[Endpoint]:
         if sticky and not cookie:
             cookie = md5(f"ept:{route}::{meant}".encode(), usedforsecurity=False).hexdigest()
         yield Endpoint(
-            meant.path or meant.host, meant.port, name, one.get("weight", 1), cookie, one.get("maxconn", 0), one.get("backup", False)
+            meant.path or meant.host, meant.port, name, one.get("weight", 1), cookie, one.get("maxconn", 0), one.get("backup", False),
+            one.get("server_name") or entry.get("to_tls", {}).get("name", ""),
         )
 
 

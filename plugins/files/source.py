@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
 
 import trio
 
-from edged.hooks import Object, Origin, Problem, Publish, Snapshot, SourceError
-from edged.hooks.watch import Change, Watch
+from edged.hooks import Object, Origin, Problem, Publish, Route, Snapshot, SourceError
+from edged.hooks.watch import Change, Watch, ways
 
+from .beside import Signature, signature
 from .child import digest, read_apart
-from .content import Content, Unreadable, read_bytes, read_text
+from .content import Content, read_text
 from .inventory import Inventory, take_inventory
 from .objects import PackedBody
+from .read import Unreadable, read_bytes
 from .shortform import Defaults
 
 __all__ = ["FilesSource"]
@@ -22,9 +24,6 @@ __all__ = ["FilesSource"]
 _APART_FROM_BYTES = 256 * 1024                   # so much at once is read by a child
 _GRACE_S = 0.2                                   # an editor may move a file away before it writes the new one
 _LOOKS_MOST = 5
-
-Signature = tuple[int, ...]
-
 
 @dataclass(slots=True)
 class _Held:
@@ -48,6 +47,7 @@ class FilesSource:
         self._held: dict[str, _Held] = {}
         self._gone_s: dict[str, float] = {}      # held, but not there; since when
         self._inventory = Inventory()
+        self._beside: dict[str, set[str]] = {}   # entry as watched of a file that routes name: the files of these routes
         self._published: Snapshot | None = None
 
     async def run(self, publish: Publish) -> None:
@@ -102,9 +102,17 @@ class FilesSource:
             blind = self._watch_all(watch)
         if everything:
             unfinished = {path for entry in change.pending - change.names for path in self._inventory.meant(entry)}
-            told |= {path for path in self._inventory.files if self._held.get(path, _Held()).signature != _signature(path)} - unfinished
+            told |= {path for path in self._inventory.files if self._held.get(path, _Held()).signature != signature(path)} - unfinished
+            told |= {path for path, held in self._held.items() if not _is_as_it_was(held)}
         self._miss(again or everything)
-        await self._read(self._sorted(path for path in told if path in self._inventory.files))
+        for _ in range(_LOOKS_MOST):
+            await self._read(self._sorted(path for path in told if path in self._inventory.files))
+            entries = self._entries_beside()
+            if entries == self._beside:
+                break
+            self._beside = entries               # they name other files than before: those may have changed before they were watched
+            blind = self._watch_all(watch)
+            told = {path for path, held in self._held.items() if not _is_as_it_was(held)}
         return blind
 
     def _told(self, change: Change) -> tuple[set[str], bool, bool]:
@@ -118,6 +126,7 @@ class FilesSource:
                 again = again or any(path in self._held for path in meant)       # not gone any more; it is read when it is closed
             else:
                 told.update(meant)
+                told |= self._beside.get(entry, set())
                 again = again or any(path not in self._inventory.files or not os.path.exists(path) for path in meant)
         return told, again, everything
 
@@ -140,22 +149,29 @@ class FilesSource:
         for _ in range(_LOOKS_MOST):
             self._inventory = take_inventory(self._paths)
             try:
-                if not watch.keep(self._inventory.folders):
+                if not watch.keep(self._inventory.folders | set(map(os.path.dirname, self._beside))):
                     break
             except OSError as why:
                 return f"inotify: {why.strerror}; fs.inotify.max_user_watches may be too low"
         return None
 
+    def _entries_beside(self) -> dict[str, set[str]]:
+        """Every entry on the way to a file that routes name, and the files of these routes."""
+        entries: dict[str, set[str]] = {}
+        for path, held in self._held.items():
+            for other, _ in held.content.beside:
+                for folder, name in ways(other):
+                    entries.setdefault(os.path.join(folder, name), set()).add(path)
+        return entries
+
     # ---- reading
 
     async def _read(self, paths: Iterable[str]) -> None:
-        signatures = {path: _signature(path) for path in paths}
-        if sum(signature[2] for signature in signatures.values() if signature) > _APART_FROM_BYTES:
-            await read_apart(
-                list(signatures), self._defaults, lambda path, mark, content: self._take(path, signatures[path], mark, content)
-            )
+        found = {path: signature(path) for path in paths}
+        if sum(one[2] for one in found.values() if one) > _APART_FROM_BYTES:
+            await read_apart(list(found), self._defaults, lambda path, mark, content: self._take(path, found[path], mark, content))
             return
-        for path, signature in signatures.items():
+        for path in found:
             await trio.lowlevel.checkpoint()
             mark = b""
             content: Content | Unreadable | None
@@ -163,35 +179,31 @@ class FilesSource:
                 text = read_bytes(path)
                 mark = digest(text)
                 held = self._held.get(path)
-                content = held.content if held and held.mark == mark else read_text(text, path, self._defaults)
+                content = held.content if held and held.mark == mark and _is_as_it_was(held) else read_text(text, path, self._defaults)
             except FileNotFoundError:
                 content = None
             except Unreadable as why:
                 content = why
-            self._take(path, signature, mark, content)
+            self._take(path, found[path], mark, content)
 
-    def _take(self, path: str, signature: Signature, mark: bytes, content: Content | Unreadable | None) -> None:
+    def _take(self, path: str, found: Signature, mark: bytes, content: Content | Unreadable | None) -> None:
         """Hold what was read of a file; what did not change stays the same object."""
         if content is None:                      # gone again: the next look sees that it is
             return
         held = self._held.setdefault(path, _Held())
-        held.signature = signature
+        held.signature = found
         if isinstance(content, Unreadable):
             held.unreadable = Problem(Origin(path, content.line), "", content.message)
             return
         held.unreadable = None
-        if content is not held.content and mark != held.mark:
+        if content is not held.content and (mark != held.mark or content != held.content):
             held.content = _reusing(held.content, content)
         held.mark = mark
 
 
-def _signature(path: str) -> Signature:
-    """Differs whenever a file was written, replaced or given other rights; () if there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _is_as_it_was(held: "_Held") -> bool:
+    """Whether no file that its routes name has changed."""
+    return all(signature(path) == was for path, was in held.content.beside)
 
 
 def _complete(entry: str) -> bool:
@@ -205,11 +217,21 @@ def _complete(entry: str) -> bool:
 def _reusing(old: Content, new: Content) -> Content:
     """The new content, made of the old one's objects where these are equal."""
     objects = {(told.origin.line, _packed(told)): told for told in old.objects}
-    return Content(
-        new.routes,
-        tuple(objects.get((told.origin.line, _packed(told)), told) for told in new.objects),
-        new.problems,
+    return replace(
+        new,
+        routes=_with_kept(old, new),
+        objects=tuple(objects.get((told.origin.line, _packed(told)), told) for told in new.objects),
     )
+
+
+def _with_kept(old: Content, new: Content) -> tuple[Route, ...]:
+    """The new routes, and those old ones that should stay, in their places."""
+    routes = list(new.routes)
+    before = {route.key: route for route in old.routes} if new.kept else {}
+    for at, key in reversed(new.kept):
+        if key in before:
+            routes.insert(at, before[key])
+    return tuple(routes)
 
 
 def _packed(told: Object) -> bytes:

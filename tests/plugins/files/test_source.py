@@ -378,7 +378,7 @@ def test_rights_that_are_taken_and_given_back(tmp_path: Path, monkeypatch: pytes
             raise PermissionError(13, "Permission denied")
         return opened(path, *more)
 
-    monkeypatch.setattr("edged_plugins.files.content.os.open", open_)
+    monkeypatch.setattr("edged_plugins.files.read.os.open", open_)
 
     async def story(watched: Watched) -> None:
         nonlocal refused
@@ -399,7 +399,7 @@ def test_watches_that_run_out_are_told(tmp_path: Path, monkeypatch: pytest.Monke
     def keep(*_: object) -> set[str]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edged_plugins.files.watch.Watch.keep", keep)
+    monkeypatch.setattr("edged.hooks.watch.Watch.keep", keep)
 
     async def story() -> None:
         watched = Watched(tmp_path)
