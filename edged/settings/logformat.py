@@ -12,12 +12,13 @@ HIDDEN_MOST = 512                                # bytes of a header that a form
 _ALIASES = frozenset({
     "ci", "cp", "fi", "fp", "si", "sp", "t", "tr", "T", "Tl", "trg", "trl", "Ts", "ms", "f", "ft", "b", "s", "ST", "B", "U", "TR", "Tq",
     "Tw", "Tc", "Tr", "Td", "Ta", "Tt", "Ti", "Th", "CC", "CS", "ts", "tsc", "ac", "fc", "bc", "sc", "rc", "sq", "bq", "hr", "hs",
-    "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "pid", "H", "o",
+    "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "pid", "H", "o", "sslc", "sslv",
 })
 _FETCHES = {                                     # sample fetches, by the alias that says the same
     "src": "ci", "src_port": "cp", "dst": "fi", "dst_port": "fp", "method": "HM", "path": "HP", "query": "query", "url": "url",
     "pathq": "url", "status": "ST", "unique-id": "ID", "fe_name": "f", "be_name": "b", "srv_name": "s", "pid": "pid", "hostname": "H",
     "capture.req.method": "HM", "capture.req.uri": "HU",
+    "ssl_fc": "ssl_fc", "ssl_fc_cipher": "sslc", "ssl_fc_protocol": "sslv",
 }
 _HEADER_FETCHES = {"req.hdr": "request", "req.fhdr": "request", "hdr": "request", "res.hdr": "response", "res.fhdr": "response"}
 _PIECE = re.compile(

@@ -78,6 +78,7 @@ cdef class Story:
             elif name == "bytes": self.line.bytes_out, self.line.bytes_in = value
             elif name == "status": self.line.status = value
             elif name == "tls": self.line.tls = value
+            elif name == "spoken": self.line.tls_version, self.line.tls_cipher = self.keep(value[0]).at, self.keep(value[1]).at
             elif name == "retries": self.line.retries, self.line.redispatched = value
             elif name == "lines": self.line.lines = value
             else: raise KeyError(name)

@@ -6,6 +6,7 @@ where they are. Every part has a bound of its own, and what they leave is the ta
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport strlen
 
 from edged._fast.base.view cimport View, likely, unlikely, view
 from edged._fast.talk.ink cimport (
@@ -203,6 +204,9 @@ cdef char* put_json_ends(char* to, const LogLine* line) noexcept nogil:
     to = put_json_number(to, b"client_port", 11, line.client_port)
     to = put_json_pair(to, b"listener", 8, line.frontend, NAME_ROOM)
     to = put(put_key(to, b"tls", 3), b"true" if line.tls else b"false", 4 if line.tls else 5)
+    if line.tls and line.tls_version != NULL and line.tls_cipher != NULL:
+        to = put_json_pair(to, b"tls_version", 11, view(line.tls_version, strlen(line.tls_version)), NAME_ROOM)
+        to = put_json_pair(to, b"tls_cipher", 10, view(line.tls_cipher, strlen(line.tls_cipher)), NAME_ROOM)
     to = put_json_pair(to, b"route", 5, line.route, LONG_NAME_ROOM)
     to = put_json_pair(to, b"backend", 7, line.backend, LONG_NAME_ROOM)
     return put_json_pair(to, b"endpoint", 8, line.server, LONG_NAME_ROOM)

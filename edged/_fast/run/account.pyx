@@ -67,6 +67,8 @@ cdef void write_line(Core* core, Ring ring, Exchange* x, uint64_t bytes_in, uint
     address_text(&peer, x.client)
     line.tcp = (x.flags & X_TCP) != 0
     line.tls = x.client.tls
+    line.tls_version = x.client.tls_version
+    line.tls_cipher = x.client.tls_cipher
     line.minor = x.minor
     line.redispatched = (x.flags & X_REDISPATCHED) != 0
     line.cause = x.cause

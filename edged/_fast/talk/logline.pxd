@@ -26,6 +26,8 @@ cdef struct LogLine:
     View target
     View host                    # JSON only
     View route                   # JSON only
+    const char* tls_version      # with `tls`
+    const char* tls_cipher
     int64_t accept_us            # wall clock, microseconds since the epoch
     int32_t tr_ms                # TR: receiving the request; -1: not reached (likewise the others)
     int32_t tw_ms

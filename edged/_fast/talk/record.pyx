@@ -24,6 +24,8 @@ cdef void record_request(Shared* s, Exchange* x, const Head* head) noexcept nogi
     line.frontend_port = x.client.local.port if x.client.local.port else x.client.listener.port
     line.frontend = x.client.listener.name
     line.tls = x.client.tls
+    line.tls_version = x.client.tls_version
+    line.tls_cipher = x.client.tls_cipher
     line.minor = head.minor
     line.method = head.method
     line.target = head.target

@@ -12,7 +12,8 @@ from edged._fast.talk.format import Format, Notebook
 from edged.settings.logformat import pieces
 from tests.doors import format_doors as doors
 
-FULL = {"timers": (5, 1, 2, 3, 4, 15), "counts": (6, 5, 4, 3, 2, 1), "bytes": (1234, 56), "retries": (2, True), "lines": 9, "tls": True}
+FULL = {"timers": (5, 1, 2, 3, 4, 15), "counts": (6, 5, 4, 3, 2, 1), "bytes": (1234, 56), "retries": (2, True), "lines": 9, "tls": True,
+        "spoken": ("TLSv1.3", "TLS_AES_256_GCM_SHA384")}
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +49,14 @@ def book(*captures, cookies=False):
     ("%r", "GET /a?b=c HTTP/1.1"), ("%{+Q}r", '"GET /a?b=c HTTP/1.1"'), ("%HM %HU %HP %HQ %HV", "GET /a?b=c /a ?b=c HTTP/1.1"),
     ("%[method] %[path] %[query] %[url] %[src] %[dst_port] %[status]", "GET /a b=c /a?b=c 192.0.2.1 8080 200"),
     ("%CC %CS %ID", "- - -"), ("%{+Q}o%CC %ID %s", '"" "" "s1"'), ("a %hr %hs b", "a b"), ("  a   b ", "a b "), ("%rt", "0"),
+    ("%sslv %sslc %[ssl_fc]", "TLSv1.3 TLS_AES_256_GCM_SHA384 1"), ("%{+Q}[ssl_fc_protocol] %[ssl_fc_cipher]", '"TLSv1.3" TLS_AES_256_GCM_SHA384'),
 ])
 def test_variables(text, expected):
     assert line(text) == expected
+
+
+def test_who_spoke_no_tls():
+    assert line("%sslv %sslc %[ssl_fc] %{+Q}sslv %ft", tls=False) == '- - 0 "" public'
 
 
 def test_what_was_not_reached():
@@ -123,6 +129,13 @@ def test_captures_stand_where_haproxy_has_them():
     assert told["request_headers"] == {"Host": "h", "X-A": "a|"}
     assert told["response_headers"] == {"Server": "nginx"}
     assert (told["cookie_sent"], told["cookie_set"]) == ("S=1", None)
+
+
+def test_json_says_how_tls_was_spoken():
+    told = json.loads(Story(None, **FULL).stock(json=True))
+    assert (told["tls"], told["tls_version"], told["tls_cipher"]) == (True, "TLSv1.3", "TLS_AES_256_GCM_SHA384")
+    told = json.loads(Story(None, **{**FULL, "tls": False}).stock(json=True))
+    assert not {"tls_version", "tls_cipher"} & told.keys()
 
 
 def test_many_captures_leave_a_line_whole():
