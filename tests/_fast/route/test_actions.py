@@ -150,6 +150,59 @@ def test_fields_about_client_certificates_are_stripped_unless_the_operator_wants
     assert request("X-SSL: 1", "X-SSL-Client-DN: /CN=me", of=table(keep=True, **QUIET)) == ["X-SSL: 1", "X-SSL-Client-DN: /CN=me"]
 
 
+# ---- certificates of clients -----------------------------------------------------------------------------------------
+
+TOLD = b'x-ssl: 1\r\nx-ssl-client-dn: "/CN=ann"\r\n'
+TOLD_LINES = ["x-ssl: 1", 'x-ssl-client-dn: "/CN=ann"']
+CERTIFICATE = b"0\x82\x01\r\n\tA\x7f\xffB\x00C"
+
+
+def test_what_is_told_of_a_certificate_takes_the_place_of_what_the_client_says():
+    forged = "X-SSL: 0", "X-Ssl-Client-DN: /CN=admin", "X-SSL-Client-Subject: admin", "A: 1"
+    assert request(*forged, of=table(**QUIET), told=TOLD) == ["A: 1", *TOLD_LINES]
+    kept = table(keep=True, **QUIET)
+    assert request(*forged, of=kept, told=TOLD) == ["X-SSL-Client-Subject: admin", "A: 1", *TOLD_LINES]
+
+
+def test_what_is_told_stands_between_the_id_and_the_forwarded_fields():
+    lines = request("X-Id: forged", of=table(), told=TOLD, id_name=b"X-Id", id=b"7")
+    assert lines[:3] == ["X-Id: 7", *TOLD_LINES]
+    assert lines[3] == "x-forwarded-for: 192.0.2.1"
+
+
+def test_actions_come_after_what_is_told():
+    of = table(
+        request_all=sets(("X-All", "%[req.hdr(X-SSL-Client-DN)]"), ("X-SSL", "yes")),
+        request_headers=(*sets(("X-Own", "%[req.hdr(x-ssl)]")), HeaderAction("x-ssl-client-dn")), **QUIET,
+    )
+    assert request(of=of, told=TOLD) == ['X-All: "/CN=ann"', "X-SSL: yes", "X-Own: yes"]
+    assert request("X-SSL: 0", of=table(request_headers=(HeaderAction("X-SSL-CLIENT-DN"),), **QUIET), told=TOLD) == ["x-ssl: 1"]
+    assert request(of=table(request_headers=sets(("x-ssl", "2")), **QUIET), told=TOLD) == [TOLD_LINES[1], "x-ssl: 2"]
+
+
+def test_every_cut_of_the_room_is_noticed_with_what_is_told():
+    of = table(request_headers=sets(("X", "%[ssl_c_der]%{+Q,+E}[ssl_c_der,base64]")), keep=True)
+    raw = head([*GET, "X-SSL: 0", "A: 1"])
+    whole = door.request(of, raw, told=TOLD, certificate=CERTIFICATE)
+    for room in range(len(whole)):
+        assert door.request(of, raw, told=TOLD, certificate=CERTIFICATE, room=room) is None
+    assert b"x-ssl: 1\r\n" in whole
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ("%[ssl_c_der,base64]", b64encode(CERTIFICATE).decode()), ("%{+Q}[ssl_c_der,base64]", f'"{b64encode(CERTIFICATE).decode()}"'),
+    ("%[ssl_c_der,base64,lower]", b64encode(CERTIFICATE).decode().lower()),
+    # As a text it ends at the first zero byte, and what would end the line is spelled out.
+    ("%[ssl_c_der]", "0\x82%01%0D%0A\tA%7F\xffB"), ("<%[ssl_c_der,lower]>", "<0\x82%01%0D%0A\ta%7F\xffb>"),
+    ("%[ssl_c_der,lower,base64]", b64encode(CERTIFICATE[:-2].lower()).decode()), ("%{+Q,+E}[ssl_c_der]", '"0\x82%01%0D%0A\tA%7F\xffB"'),
+])
+def test_values_of_certificates(value, expected):
+    assert request(of=table(request_headers=sets(("X", value)), **QUIET), certificate=CERTIFICATE) == [f"X: {expected}"]
+    assert request(of=table(request_all=sets(("X", value)), **QUIET), certificate=CERTIFICATE) == [f"X: {expected}"]
+    assert response(of=table(response_headers=sets(("X", value))), certificate=CERTIFICATE) == [f"X: {expected}"]
+    assert response(of=table(response_all=sets(("X", value))), certificate=CERTIFICATE) == [f"X: {expected}"]
+
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
