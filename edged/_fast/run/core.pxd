@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from edged._fast.base.view cimport View
 from edged._fast.memory.buffer cimport Buffer, Stock
 from edged._fast.run.keyring cimport Keys
+from edged._fast.run.notices cimport Notices
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.format cimport Op
 from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
@@ -148,6 +149,8 @@ cdef struct Core:
     uint8_t no_descriptors       # accept or connect ran out of them
     int64_t resume_ms            # accept again
     uint32_t max_connections
+    Notices notices
+    uint8_t noticed              # there are new ones: ring the bell when the turn ends
     # TLS
     const Keys* keys             # NULL: none yet
     Stock links

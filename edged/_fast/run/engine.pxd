@@ -48,6 +48,7 @@ cdef class Engine:
     cdef Notebook notebook
     cdef SpellingBook spellings
     cdef dict tables             # address -> MappedTable, for as long as the engine may look at it
+    cdef list subjects           # filters of listeners
     cdef list keyrings           # that the engine may look at; the newest is the last
     cdef dict listening          # fd -> address of its Listener
     cdef uint64_t in_force       # version

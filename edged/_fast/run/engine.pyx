@@ -27,6 +27,8 @@ from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
 from edged._fast.run.events cimport event, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
+from edged._fast.run.notices cimport notices_take
+from edged._fast.run.peercert cimport Subjects
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
 from edged._fast.run.keyring cimport Keyring, Keys
 from edged._fast.run.relay cimport relay_close
@@ -71,6 +73,7 @@ cdef class Engine:
         self.tables = {}
         self.listening = {}
         self.keyrings = []
+        self.subjects = []
         self.core.ep = -1
         self.wake = -1
         self.bell = -1
@@ -204,9 +207,11 @@ cdef class Engine:
         """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none.
 
         `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
-        a certificate of their own; "client_auth": clients are asked for certificates. The caller keeps the context alive for as
+        a certificate of their own; "client_auth": clients are asked for certificates; "filter": which subjects of these are taken, a
+        POSIX extended regular expression, "" for all. The caller keeps the context alive for as
         long as the engine."""
         cdef Listener* listener
+        cdef Subjects subjects
         cdef bytes raw = name.encode()
         networks = [ip_network(text, strict=False) for text in trusted]
         kind, proxy = _MODE[mode], _PROXY[accept_proxy]
@@ -224,6 +229,10 @@ cdef class Engine:
             listener.context = <void*><uintptr_t>tls["context"]
             listener.strict_sni = tls["strict_sni"]
             listener.client_auth = tls["client_auth"]
+            if tls.get("filter"):
+                subjects = Subjects(tls["filter"])
+                listener.filter = &subjects.filter
+                self.subjects.append(subjects)
         listener.cell = self.arena.listener(self.stripe, number)
         listener.name.at = <const char*>malloc(len(raw) + 1)
         listener.trusted = <Network*>calloc(len(networks) + 1, sizeof(Network))
@@ -281,6 +290,10 @@ cdef class Engine:
             retired = after
             n += 1
         return n
+
+    def take_notices(self) -> list[str]:
+        """What the engine wants said in the log, since the last call."""
+        return notices_take(&self.core.notices)
 
     @property
     def version_in_force(self) -> int:
@@ -374,6 +387,9 @@ cdef class Engine:
             core.purge_ms = core.s.now_ms if pool_purge(core) else core.s.now_ms + PURGE_MS
             bench_refresh(&core.s.bench, self.arena)
         if unlikely(gate_resume(core, self.listeners)):
+            write(self.bell, &one, sizeof(one))
+        if unlikely(core.noticed):
+            core.noticed = False
             write(self.bell, &one, sizeof(one))
         if unlikely(self.retired != NULL):
             self.let_tables_go()

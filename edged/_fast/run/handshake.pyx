@@ -139,7 +139,14 @@ cdef Handshake handshake_step(Core* core, Channel* c) noexcept nogil:
 
 cdef const char* handshake_fault(Channel* c) noexcept nogil:
     cdef long result = openssl.SSL_get_verify_result(c.tls.ssl)
-    return NULL if result == X509_V_OK else openssl.X509_verify_cert_error_string(result)
+    return NULL if result == X509_V_OK else <const char*>openssl.X509_verify_cert_error_string(result)
+
+
+cdef const char* handshake_error(Channel* c) noexcept nogil:
+    cdef const char* why = openssl.ERR_reason_error_string(openssl.ERR_peek_error())
+    if why == NULL:
+        why = b"the connection was closed"
+    return why
 
 
 cdef void handshake_keep_session(Core* core, Channel* c) noexcept nogil:

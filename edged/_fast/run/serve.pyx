@@ -17,9 +17,11 @@ from edged._fast.run.channel cimport (
 )
 from edged._fast.run.core cimport CHANNEL_CLIENT, CHANNEL_SERVER
 from edged._fast.run.handshake cimport (
-    ACCEPTED, HANDSHAKE_DONE, HANDSHAKE_WAITS, Handshake, Refusal, handshake_accept, handshake_connect, handshake_fault,
+    ACCEPTED, HANDSHAKE_DONE, HANDSHAKE_WAITS, Handshake, Refusal, handshake_accept, handshake_connect, handshake_error, handshake_fault,
     handshake_keep_session, handshake_step,
 )
+from edged._fast.run.notices cimport notice_endpoint
+from edged._fast.run.peercert cimport Filter, peercert_free, peercert_read
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_put, pool_take
 from edged._fast.run.relay cimport relay_drop_pipe, relay_fits
 from edged._fast.run.tls cimport tls_detach, tls_settle
@@ -36,7 +38,7 @@ from edged._fast.talk.h1 cimport (
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
-    DEADLINE_FRONT, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
+    ClientCertificate, DEADLINE_FRONT, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED, PORT_WRITABLE, Port,
     REUSE_NEVER, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE, port_unsent,
 )
 
@@ -342,6 +344,7 @@ cdef void close_client(Core* core, Front* f, bint reset) noexcept nogil:
         channel_close(core, <Channel*>f.client.own)
         f.client.own = NULL
     f.state = FRONT_CLOSED
+    peercert_free(<ClientCertificate*>f.client.certificate)
     front_close(&core.s, f)
     core.s.tally.connections -= 1
     if reset:
@@ -458,6 +461,9 @@ cdef void serve_server(Core* core, Ring ring, Channel* c, bint failed) noexcept 
 
 
 cdef void client_secured(Core* core, Ring ring, Front* f, Channel* c, bint done) noexcept nogil:
+    if done and f.client.listener.client_auth:
+        f.client.certificate = peercert_read(c.tls.ssl, <const Filter*>f.client.listener.filter)
+        done = f.client.certificate != NULL
     if done:
         f.client.tls_version = openssl.SSL_get_version(c.tls.ssl)
         f.client.tls_cipher = openssl.SSL_CIPHER_get_name(openssl.SSL_get_current_cipher(c.tls.ssl))
@@ -476,6 +482,8 @@ cdef void endpoint_secured(Core* core, Ring ring, Exchange* x, Channel* c, bint 
         carry(core, ring, x, exchange_connected(&core.s, x))
         return
     x.fault = handshake_fault(c)
+    core.noticed |= notice_endpoint(&core.notices, core.s.now_ms, table_text(x.table, x.backend.name),
+                                    table_text(x.table, x.endpoint.name), x.fault if x.fault != NULL else handshake_error(c))
     channel_close(core, c)
     carry(core, ring, x, reach_failed(&core.s, x, False))
 

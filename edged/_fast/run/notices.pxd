@@ -1,0 +1,19 @@
+# What the engine wants said in the operator's log: a few lines, rarely. Written by the engine, taken by the Python thread.
+
+from libc.stdint cimport int64_t, uint64_t
+from edged._fast.base.view cimport View
+
+cdef enum:
+    NOTICES = 8
+    NOTICE_MOST = 400
+
+cdef struct Notices:
+    char text[8][400]            # NUL terminated
+    uint64_t written
+    uint64_t taken
+    uint64_t unsaid              # left out since the last one that was written
+    int64_t next_ms              # not before
+
+# An endpoint with which TLS could not be agreed on. True: the bell is to be rung.
+cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View endpoint, const char* why) noexcept nogil
+cdef list notices_take(Notices* notices)

@@ -1,0 +1,35 @@
+"""What the engine wants said in the operator's log. See notices.pxd."""
+
+from libc.stdio cimport snprintf
+
+from edged._fast.base.atomic cimport load64, store64
+
+cdef enum:
+    PAUSE_MS = 1000              # one line a second says enough
+    NAME_MOST = 120
+
+
+cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View endpoint, const char* why) noexcept nogil:
+    cdef char* text
+    cdef int n
+    if now_ms < notices.next_ms or notices.written - load64(&notices.taken) >= NOTICES:
+        notices.unsaid += 1
+        return False
+    text = notices.text[notices.written % NOTICES]
+    n = snprintf(text, NOTICE_MOST, b"endpoint %.*s of %.*s: no TLS: %s", <int>min(endpoint.n, <size_t>NAME_MOST), endpoint.at,
+                 <int>min(backend.n, <size_t>NAME_MOST), backend.at, why)
+    if notices.unsaid and 0 < n < NOTICE_MOST:
+        snprintf(text + n, <size_t>(NOTICE_MOST - n), b" (and %llu times more)", <unsigned long long>notices.unsaid)
+    notices.unsaid = 0
+    notices.next_ms = now_ms + PAUSE_MS
+    store64(&notices.written, notices.written + 1)
+    return True
+
+
+cdef list notices_take(Notices* notices):
+    cdef uint64_t until = load64(&notices.written)
+    cdef list lines = []
+    while notices.taken != until:
+        lines.append((<bytes>notices.text[notices.taken % NOTICES]).decode("utf-8", "backslashreplace"))
+        store64(&notices.taken, notices.taken + 1)
+    return lines
