@@ -20,7 +20,8 @@ Prepare = Callable[[Path, Site, Ports], list[str]]
 
 
 def haproxy(folder: Path, site: Site, ports: Ports) -> list[str]:
-    """One thread; routes by a prefix tree over host and path; idle server connections are shared; bodies are spliced."""
+    """One thread; routes by a prefix tree over host and path; idle server connections are shared; bodies are spliced, or read in
+    larger pieces where they are to be encrypted."""
     (folder / "routes.map").write_text("".join(f"{site.host(i)}/ be_{i}\n" for i in range(site.routes)) + f"{RSA}/ be_0\n{INNER}/ inner\n")
     text = f"""
 global
@@ -29,9 +30,10 @@ global
     maxconn {CONNECTIONS}
     maxpipes 1000
     tune.pipesize 1048576
-    ssl-default-server-options ssl-min-ver TLSv1.2
+    {"tune.bufsize 32768" if site.certificates else ""}
     tune.ssl.cachesize 100000
     ssl-default-bind-options ssl-min-ver TLSv1.2
+    ssl-default-server-options ssl-min-ver TLSv1.2
 defaults
     timeout connect 5s
     timeout client 300s
@@ -213,9 +215,10 @@ mode = "tcp"
 route = "tcp"
 {edged_tls(ports, site.certificates) if site.certificates else ""}
 """)
-    text = "routes:\n"
+    text, tls = "routes:\n", "tls: {insecure: allow}, " if site.certificates else ""
     for i in range(site.routes):
-        text += f"- {{name: r{i}, host: {site.host(i)}, path: /, balance: roundrobin, to: [{', '.join(map(repr, site.addresses(i)))}]}}\n"
+        to = ", ".join(map(repr, site.addresses(i)))
+        text += f"- {{name: r{i}, host: {site.host(i)}, path: /, {tls}balance: roundrobin, to: [{to}]}}\n"
     text += f"- {{name: tcp, to: ['{site.tcp_address}']}}\n"
     text += edged_tls_routes(site, site.certificates) if site.certificates else ""
     (folder / "routes.yaml").write_text(text)
@@ -240,12 +243,12 @@ certificates = ["{certificates.rsa}"]
 def edged_tls_routes(site: Site, certificates: Certificates) -> str:
     to = ", ".join(map(repr, site.addresses(0)))
     return f"""
-- {{name: edge, host: {HOST}, tls: {{termination: edge}}, to: [{to}]}}
-- {{name: rsa, host: {RSA}, tls: {{termination: edge}}, to: [{to}]}}
+- {{name: rsa, host: {RSA}, path: /, tls: {{termination: edge}}, balance: roundrobin, to: [{to}]}}
 - {{name: through, host: {THROUGH}, tls: {{termination: passthrough}}, to: ['{site.hello_address}']}}
 - name: inner
   host: {INNER}
-  tls: {{termination: reencrypt, destination_ca: "{certificates.authority}"}}
+  tls: {{termination: reencrypt}}
+  to_tls: {{ca: {certificates.authority}, name: {INNER}}}
   to: ['{site.https_address}']
 """
 
