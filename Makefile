@@ -3,7 +3,7 @@
 #   make run     start edged on the built-in demo site       make bench   edged beside HAProxy and nginx, then each room
 #   make test    build, also with checks on, and test all    make fuzz    hostile bytes for the parsers (SECONDS=600 each)
 #   make lint    ruff, mypy --strict, stubs                  make sanitize   a million requests under sanitizers
-#   make clean   remove what was built
+#   make clean   remove what was built                       make browser    sites over HTTPS in headless Chromium
 #
 # ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
 
@@ -21,7 +21,7 @@ DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
 TOOLS := build/bench/loadgen build/bench/backend build/bench/brake
 
-.PHONY: run test bench fuzz sanitize lint clean build tools
+.PHONY: run test bench fuzz sanitize browser lint clean build tools
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/built
@@ -44,6 +44,9 @@ fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 
 sanitize: $(STAMPS)/machine-sanitize $(STAMPS)/dev build/sanitized/.stamp tools
 	PYTHONSAFEPATH=1 $(BIN)/python tests/sanitize/run.py $(ARGS)
+
+browser: $(STAMPS)/machine-browser $(STAMPS)/dev $(STAMPS)/built
+	$(PYTEST) tests/browser/browse.py $(ARGS)
 
 .PHONY: short-fuzz
 short-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev

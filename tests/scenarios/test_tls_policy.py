@@ -7,10 +7,9 @@ import pytest
 
 from tests.scenarios.harness.backend import over_tls
 from tests.scenarios.harness.objects import document, exposed
+from tests.scenarios.harness.settings import TLS
 from tests.scenarios.harness.tls import server_context
 from tests.scenarios.harness.twin import Twin, Way
-
-TLS = {"listener": [{"name": "web", "address": "127.0.0.1:0"}, {"name": "tls", "address": "127.0.0.1:0", "mode": "https"}]}
 
 
 def says(name):
@@ -76,7 +75,7 @@ def test_allow_is_served_by_the_same_backend(front, termination):
 
 
 @pytest.mark.parametrize("termination", ["edge", "reencrypt", "passthrough"])
-@pytest.mark.parametrize(("port", "target"), [("", "/"), (":8080", "/a/b?c=d&e=%2f"), (":80", "/x#y")])
+@pytest.mark.parametrize(("port", "target"), [("", "/"), (":8080", "/a/b?c=d&e=%2f"), (":80", "/x%23y?")])
 def test_redirect_leads_to_the_same_place_inside_tls(front, termination, port, target):
     host = f"{termination}-redirect.test"
     answer = front.ask(host + port, target)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.scenarios.harness.until import until
 
-__all__ = ["Program", "curl", "free_port", "haproxy", "load", "nginx", "tool"]
+__all__ = ["Program", "curl", "free_port", "haproxy", "load", "nginx", "s_client", "tool"]
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 END_S = 10.0
@@ -105,6 +105,14 @@ def curl(*words: str, stdin: bytes = b"") -> bytes:
     done = subprocess.run([tool("curl"), "-sS", "--noproxy", "*", "-m", "60", *words], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+def s_client(address: tuple[str, int] | str, *words: str, stdin: bytes = b"") -> str:
+    """What openssl's own client tells; whether it was content is for the test to see."""
+    where = "{}:{}".format(*address)
+    line = [tool("openssl"), "s_client", "-connect", where, *words]
+    told = subprocess.run(line, input=stdin, capture_output=True, timeout=60, check=False)
+    return told.stdout.decode(errors="replace") + told.stderr.decode(errors="replace")
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BASE", "command", "environment", "merged", "toml"]
+__all__ = ["BASE", "TLS", "command", "environment", "merged", "toml"]
 
 BASE: dict[str, Any] = {
     "listener": [{"name": "web", "address": "127.0.0.1:0"}],
@@ -16,6 +16,9 @@ BASE: dict[str, Any] = {
     "worker": {"count": 1},
     "run": {"drain_timeout": "2s", "core_dumps": True},          # dumpable: /proc shows more of the workers
 }
+
+
+TLS: dict[str, Any] = {"listener": [*BASE["listener"], {"name": "tls", "address": "127.0.0.1:0", "mode": "https"}]}
 
 
 def command(*words: str) -> list[str]:

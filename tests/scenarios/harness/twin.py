@@ -1,7 +1,7 @@
 """HAProxy as the router configures it: the reference for what certificates are shown and where requests go, so that a scenario's
 own expectations are tested too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
