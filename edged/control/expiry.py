@@ -84,7 +84,8 @@ class Expiry:
         if left_s <= 0:
             log.warning("%s (%s) has expired, at %s", what, certificate.origin, when)
         else:
-            log.warning("%s (%s) expires within %d days, at %s", what, certificate.origin, -int(-left_s // _DAY_S), when)
+            days = -int(-left_s // _DAY_S)
+            log.warning("%s (%s) expires within %s, at %s", what, certificate.origin, "a day" if days == 1 else f"{days} days", when)
 
 
 def _shown(picture: Picture) -> Iterator[tuple[Certificate, str]]:
