@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from tests.scenarios.harness.objects import certificate_of, document, exposed, secret
+from tests.scenarios.harness.peers import s_client
 from tests.scenarios.harness.settings import TLS, merged
 from tests.scenarios.harness.tls import client_context
 from tests.scenarios.harness.until import until
@@ -140,6 +141,21 @@ def test_a_bad_certificate_is_refused_by_name_and_others_stay(edged, backend, au
     assert edged.shown("good.test") == "good"
 
 
+@pytest.mark.parametrize("flaw", BAD)
+def test_a_bad_certificate_takes_no_good_ones_place(edged, backend, authority, flaw):
+    """The route is served as it was, by the certificate that it had."""
+    address = backend().address
+    name = f"turned-{flaw.replace(' ', '-')}"
+    edged.change_routes(document(*exposed(name, "turned.test", address, tls=edge(authority.issue("good")))))
+    until_shown(edged, "good", "turned.test")
+    edged.write_routes(document(*exposed(name, "turned.test", address, tls={"termination": "edge", **flawed(authority, flaw)})))
+    assert edged.until_said(rf"{name}\b.*(?i:certificate|key)")
+    assert edged.shown("turned.test") == "good"
+    assert edged.ask_tls("turned.test").status == 200
+    edged.write_routes(document(*exposed(name, "turned.test", address, tls=edge(authority.issue("better")))))
+    until_shown(edged, "better", "turned.test")
+
+
 def test_private_keys_are_not_told_with_the_reason(edged):
     assert "PRIVATE KEY" not in edged.stderr
     assert "MIG" not in edged.stderr             # how keys begin
@@ -238,6 +254,20 @@ def test_keys_and_issuers_beside_a_certificate(folder, from_folder, authority):
     edged = from_folder()
     with edged.connect_tls(HOST, client_context(authority)) as client:      # who trusts the root alone needs what is between
         assert client.tls.shown == "in parts"
+
+
+def test_an_ocsp_answer_beside_a_certificate_is_stapled(folder, from_folder, authority):
+    """To who asks for it; a new one takes its place."""
+    one = authority.issue("stapled", [HOST])
+    put(folder / "one.pem", one.bundle)
+    (folder / "one.pem.ocsp").write_bytes(authority.vouches(one))
+    edged = from_folder()
+    for version in ("-tls1_2", "-tls1_3"):
+        assert "Cert Status: good" in s_client(edged.address("tls"), "-servername", HOST, "-status", version)
+        assert "OCSP response: no response sent" in s_client(edged.address("tls"), "-servername", "two.test", "-status", version)
+    (folder / ".new").write_bytes(authority.vouches(one, good=False))
+    (folder / ".new").rename(folder / "one.pem.ocsp")
+    until(lambda: "Cert Status: revoked" in s_client(edged.address("tls"), "-servername", HOST, "-status"), what="the new one is stapled")
 
 
 @pytest.mark.parametrize("flaw", ["wrong key", "broken", "no key", "empty"])

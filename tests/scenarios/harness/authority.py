@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 __all__ = ["Authority", "Certified", "common_name", "key_of"]
@@ -109,7 +110,7 @@ class Authority:
         return path
 
     def issue(
-        self, name: str, names: Sequence[str] = (), *, sort: str = "ec", number: int = 0, days: int = 30, from_day: int = -1,
+        self, name: str, names: Sequence[str] = (), *, sort: str = "ec", number: int = 0, days: int = 90, from_day: int = -1,
         client: bool = False, direct: bool = False, subject: Sequence[tuple[x509.ObjectIdentifier, str]] = (),
     ) -> Certified:
         """A certificate with this common name for these hosts and addresses. `direct`: signed by the root itself."""
@@ -126,9 +127,19 @@ class Authority:
         """By nobody's authority."""
         key = key_of("ec", 99)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = _builder([(NameOID.COMMON_NAME, name)], subject, key, -1, 30)
+        builder = _builder([(NameOID.COMMON_NAME, name)], subject, key, -1, 90)
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(one) for one in names or [name]]), critical=False)
         return Certified(builder.sign(key, hashes.SHA256()), key)
+
+    def vouches(self, one: Certified, *, good: bool = True) -> bytes:
+        """An OCSP answer for a certificate of the intermediate."""
+        now = _now()
+        status, revoked = (ocsp.OCSPCertStatus.GOOD, None) if good else (ocsp.OCSPCertStatus.REVOKED, now - DAY)
+        builder = ocsp.OCSPResponseBuilder().add_response(
+            one.certificate, self.intermediate.certificate, hashes.SHA256(), status, now - DAY, now + DAY, revoked, None
+        )
+        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.intermediate.certificate)
+        return builder.sign(self.intermediate.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
     def revocations(self, *revoked: Certified) -> str:
         """Lists of the intermediate, with these, and of the root, with nothing."""
