@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"      # where the platform mounts it (openshift-routes.md 7.6)
 
+_TEXT = "DEFAULT_CERTIFICATE"
 _VARIABLES = {
     "default_certificate": "DEFAULT_CERTIFICATE_PATH", "default_certificate_dir": "DEFAULT_CERTIFICATE_DIR",
     "destination_ca": "DEFAULT_DESTINATION_CA_PATH",
@@ -102,10 +103,14 @@ class OperatorCertificates:
 
     def _fatal(self, name: str) -> Problem:
         """What keeps edged from starting, at the key, or the variable, that named the file."""
-        why = str(self._authority[1] if name == "destination_ca" else self._default.problem)
+        problem = self._authority[1] if name == "destination_ca" else self._default.problem
+        assert problem is not None
+        if self._tls.default_pem and name != "destination_ca":
+            line = f"line {problem.origin.line}: " if problem.origin.line else ""
+            return Problem(ENVIRONMENT, _TEXT, line + problem.message)
         if f"tls.{name}" in self._settings.lines:
-            return self._settings.problem(f"tls.{name}", why)
-        return Problem(ENVIRONMENT, "DEFAULT_CERTIFICATE" if self._tls.default_pem else _VARIABLES[name], why)
+            return self._settings.problem(f"tls.{name}", str(problem))
+        return Problem(ENVIRONMENT, _VARIABLES[name], str(problem))
 
     async def follow(self, changed: Callable[[], None]) -> NoReturn:
         """Look again whenever files change, for ever; `changed` is called when that gave anything new."""
@@ -228,7 +233,7 @@ class OperatorCertificates:
         if path:
             read = partial(read_bundle, path, passphrase)
         else:
-            read = partial(bundle_of, "DEFAULT_CERTIFICATE", self._tls.default_pem, passphrase)
+            read = partial(bundle_of, _TEXT, self._tls.default_pem, passphrase)
         self._default = self._default.read_again(mark, read, untimely=True)
 
     async def _read_self_signed(self) -> None:
