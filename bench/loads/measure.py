@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 
 from . import machine
-from .certificates import Certificates
+from .certificates import Authority, Certificates
 from .machine import Cores
 from .proxies import Running
-from .site import Ports
+from .site import HOST, INNER, RSA, Ports
 
 TOOLS = Path("build/bench")
 CAP_PERCENT = 40
@@ -87,11 +87,12 @@ class Sample:
 class Bench:
     """The backend at work, where its processes and the load's go, and the brake that takes most of the proxies' core away."""
 
-    def __init__(self, cores: Cores, certificates: Certificates) -> None:
+    def __init__(self, cores: Cores, folder: Path) -> None:
         self.cores = cores
-        self.certificates = certificates
+        self.authority = Authority()
+        self.certificates = Certificates.make(folder / "certificates", self.authority, [HOST, INNER], [RSA], [INNER])
         words = [word for service in ("http", "tcp", "https", "hello") for word in (f"--{service}", "0.0.0.0:0")]
-        self.backend = self.spawn("backend", ["--certificate", str(certificates.backend), *words])
+        self.backend = self.spawn("backend", ["--certificate", str(self.certificates.backend), *words])
         assert self.backend.stdout
         ports = self.backend.stdout.readline().split()
         if len(ports) != 4:

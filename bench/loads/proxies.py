@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .machine import Cores, CpuGroup, family
@@ -85,25 +86,39 @@ class Running:
         except OSError:
             return False
 
-    def answers_tls(self) -> bool:
-        """On every host, with the certificate that belongs there."""
+    @contextlib.contextmanager
+    def shake(self, host: str) -> Iterator[ssl.SSLSocket]:
+        """TLS with who has the certificate for this host. Raises OSError."""
         assert self.site.certificates
         context = ssl.create_default_context(cafile=self.site.certificates.authority)
+        with socket.create_connection(("127.0.0.1", self.ports.https), timeout=2) as plain, \
+                context.wrap_socket(plain, server_hostname=host) as connection:
+            yield connection
+
+    def shows(self, host: str) -> bool:
+        """Whether the certificate for this host is there."""
         try:
-            for host in (HOST, RSA, INNER):
-                with socket.create_connection(("127.0.0.1", self.ports.https), timeout=2) as plain, \
-                        context.wrap_socket(plain, server_hostname=host) as connection:
-                    if not gets(connection, host):
-                        return False
-            return self.passes_through(context)
+            with self.shake(host):
+                return True
         except OSError:
             return False
 
-    def passes_through(self, context: ssl.SSLContext) -> bool:
+    def answers_tls(self) -> bool:
+        """On every host, with the certificate that belongs there."""
+        try:
+            for host in (HOST, RSA, INNER):
+                with self.shake(host) as connection:
+                    if not gets(connection, host):
+                        return False
+            return self.passes_through()
+        except OSError:
+            return False
+
+    def passes_through(self) -> bool:
         """The backend answers a message of its TCP service that follows a hello."""
         written = ssl.MemoryBIO()
         with contextlib.suppress(ssl.SSLWantReadError):
-            context.wrap_bio(ssl.MemoryBIO(), written, server_hostname=THROUGH).do_handshake()
+            ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), written, server_hostname=THROUGH).do_handshake()
         with socket.create_connection(("127.0.0.1", self.ports.hello), timeout=2) as connection:
             connection.sendall(written.read() + struct.pack("=Q56x", 1))
             return connection.recv(1) != b""

@@ -13,12 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from . import machine, proxies, table
-from .certificates import Certificates
 from .machine import Cores, CpuGroup
 from .measure import CAP_PERCENT, Bench
 from .scenarios import SCENARIOS, Arena, Figures, Scenario, play
 from .setups import ProxyError
-from .site import HOST, INNER, RSA
 
 Results = list[tuple[Scenario, dict[str, Figures]]]
 
@@ -51,10 +49,6 @@ def introduce(labels: list[str], cores: Cores, braked: bool, congestion: str) ->
     print(f"{cores}; {cap}; congestion control {congestion}")
 
 
-def certificates(folder: Path) -> Certificates:
-    return Certificates.make(folder / "certificates", [HOST, INNER], [RSA], [INNER])
-
-
 def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenario]) -> Results:
     """All chosen scenarios, shown as they end."""
     results: Results = []
@@ -65,7 +59,7 @@ def compare(options: argparse.Namespace, labels: list[str], chosen: list[Scenari
         tempfile.TemporaryDirectory(prefix="edged-bench-") as folder,
         machine.congestion_control("cubic") as congestion,
         favoured() as group,
-        Bench(cores, certificates(Path(folder))) as bench,
+        Bench(cores, Path(folder)) as bench,
         contextlib.closing(Arena(bench, labels, Path(folder), cores, group)) as arena,
     ):
         introduce(labels, cores, bench.can_brake, congestion)

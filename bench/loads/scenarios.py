@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import machine
+from .certificates import make_crowd
 from .machine import Cores, CpuGroup
 from .measure import Bench, Load, Sample
 from .proxies import Running
@@ -15,6 +16,7 @@ from .site import INNER, RSA, THROUGH, Site
 ROUTES = 10_000
 ENDPOINTS = 2                    # each
 IDLE = 10_000
+CERTIFICATES = 10_000
 LIGHT = Load(1)
 PROBE_RATE = 5000
 GLANCES = 2                      # rounds of peers that decide nothing
@@ -33,7 +35,7 @@ class Scenario:
     load: Load = LIGHT
     routes: int = 1
     lower_is_better: bool = False
-    kind: str = "speed"          # speed, latency, idle, routes
+    kind: str = "speed"          # speed, latency, idle, routes, certificates
 
     @property
     def tls(self) -> bool:
@@ -53,7 +55,8 @@ class Figures:
 
     @property
     def median(self) -> float:
-        return statistics.median(self.values)
+        """0 for one that cannot take part."""
+        return statistics.median(self.values) if self.values else 0.0
 
 
 SCENARIOS = [
@@ -79,6 +82,8 @@ SCENARIOS = [
              lower_is_better=True, kind="idle"),
     Scenario("tls-idle-memory", "user memory of an idle TLS connection (10,000 of them)", "KiB", 1.3, 0.9, Load(1, "https"),
              lower_is_better=True, kind="idle"),
+    Scenario("certificates-memory", "memory of each of 10,000 certificates", "KiB", 1.0, 0.5, Load(64, "https"),
+             lower_is_better=True, kind="certificates"),
     Scenario("routes-memory", "10,000 routes, 20,000 endpoints: memory over one route", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,
              lower_is_better=True, kind="routes"),
     Scenario("routes-total", "10,000 routes, 20,000 endpoints: memory of all processes", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,
@@ -99,9 +104,9 @@ class Arena:
         self.site: Site | None = None
         self.running: list[Running] = []
 
-    def start(self, routes: int, tls: bool = False) -> list[Running]:
+    def start(self, routes: int, tls: bool = False, crowd: Path | None = None) -> list[Running]:
         """All proxies on a site with so many routes; those that run on it already stay."""
-        site = Site(routes, 1 if routes == 1 else ENDPOINTS, self.bench.ports, self.bench.certificates if tls else None)
+        site = Site(routes, 1 if routes == 1 else ENDPOINTS, self.bench.ports, self.bench.certificates if tls else None, crowd)
         if self.site == site:
             return self.running
         self.close()
@@ -134,6 +139,8 @@ def play(scenario: Scenario, arena: Arena, rounds: int, seconds: float, say: Say
         play_idle(scenario, arena, say, figures)
     elif scenario.kind == "routes":
         play_routes(scenario, arena, figures)
+    elif scenario.kind == "certificates":
+        play_certificates(scenario, arena, figures)
     elif scenario.kind == "latency":
         play_latency(scenario, arena, rounds, seconds, say, figures)
     else:
@@ -191,6 +198,19 @@ def play_routes(scenario: Scenario, arena: Arena, figures: dict[str, Figures]) -
     arena.close()
     for running in arena.start(scenario.routes):
         figures[running.label].values.append((used_kib(arena, running, scenario.load) - base[running.label]) / 1024)
+
+
+def play_certificates(scenario: Scenario, arena: Arena, figures: dict[str, Figures]) -> None:
+    """Over what the same proxy takes with two of them."""
+    arena.close()
+    base = {running.label: used_kib(arena, running, scenario.load) for running in arena.start(1, tls=True)}
+    names = [Site.crowd_name(number) for number in range(CERTIFICATES)]
+    for running in arena.start(1, tls=True, crowd=make_crowd(arena.folder / "crowd", arena.bench.authority, names)):
+        if not running.shows(names[-1]):
+            figures[running.label].errors += 1
+            continue
+        figures[running.label].values.append((used_kib(arena, running, scenario.load) - base[running.label]) / CERTIFICATES)
+    arena.close()
 
 
 def used_kib(arena: Arena, running: Running, load: Load) -> int:

@@ -76,6 +76,7 @@ def haproxy_tls(folder: Path, site: Site, ports: Ports, certificates: Certificat
     """What is terminated and what is passed through have a port each: one that did both would terminate in a second hop."""
     (folder / "through.map").write_text(f"{THROUGH} through\n")
     bind = f"127.0.0.1:{ports.https} ssl crt {certificates.ecdsa} crt {certificates.rsa} alpn http/1.1"
+    bind += f" crt {site.crowd}" if site.crowd else ""
     return haproxy_http(folder, "https", bind) + f"""
 frontend hello
     mode tcp
@@ -213,7 +214,7 @@ mode = "http"
 address = "127.0.0.1:{ports.tcp}"
 mode = "tcp"
 route = "tcp"
-{edged_tls(ports, site.certificates) if site.certificates else ""}
+{edged_tls(site, ports, site.certificates) if site.certificates else ""}
 """)
     text, tls = "routes:\n", "tls: {insecure: allow}, " if site.certificates else ""
     for i in range(site.routes):
@@ -225,8 +226,9 @@ route = "tcp"
     return [sys.executable, "-m", "edged", "run", "--config", str(folder / "edged.toml")]
 
 
-def edged_tls(ports: Ports, certificates: Certificates) -> str:
+def edged_tls(site: Site, ports: Ports, certificates: Certificates) -> str:
     """Every port terminates, and passes through, as the name in the hello wants it."""
+    others = [str(path) for path in (certificates.rsa, site.crowd) if path]
     return f"""
 [[listener]]
 address = "127.0.0.1:{ports.https}"
@@ -236,7 +238,7 @@ address = "127.0.0.1:{ports.hello}"
 mode = "https"
 [tls]
 default_certificate = "{certificates.ecdsa}"
-certificates = ["{certificates.rsa}"]
+certificates = {others}
 """
 
 

@@ -1,6 +1,7 @@
 """What all that are compared have to serve."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .certificates import Certificates
 
@@ -29,6 +30,11 @@ class Site:
     endpoints: int
     backend: Ports
     certificates: Certificates | None = None
+    crowd: Path | None = None    # a directory of certificates for `crowd_name(0)` and so on, for which there are no routes
+
+    @staticmethod
+    def crowd_name(number: int) -> str:
+        return f"c{number:05d}.{HOST}"
 
     def host(self, route: int) -> str:
         return HOST if self.routes == 1 else f"h{route:05d}.{HOST}"

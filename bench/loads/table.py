@@ -30,7 +30,7 @@ def details(scenario: Scenario, figures: dict[str, Figures]) -> list[str]:
     if speed:
         lines[0] += f"{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}{'user us':>9}{'proxy CPU':>11}{'load core':>11}{'errors':>8}"
     for label, one in figures.items():
-        line = f"  {label:14}{number(one.median):>12}  {spread(one.values):23}"
+        line = f"  {label:14}{number(one.median) if one.values else '–':>12}  {spread(one.values):23}"
         if one.samples:
             names = ("per_s", "p50_us", "p99_us", "p999_us", "user_us", "load_core")
             middle = {name: statistics.median(getattr(s, name) for s in one.samples) for name in names}
@@ -56,7 +56,7 @@ def summary(results: list[tuple[Scenario, dict[str, Figures]]], subject: str, pe
         line = f"{scenario.title:62}"
         for peer in peers:
             rounds = ratios(figures[subject], figures[peer])
-            line += f"{ratio_of(figures[subject], figures[peer]):>17.2f}{spread(rounds):>15}"
+            line += f"{ratio_of(figures[subject], figures[peer]):>17.2f}{spread(rounds):>15}" if rounds else f"{'–':>17}{'':15}"
         sign = "≤ " if scenario.lower_is_better else ""
         line += f"{sign + str(scenario.at_least):>10}{sign + str(scenario.aim):>7}  "
         lines.append(line + verdict(scenario, ratio_of(figures[subject], figures[peers[0]])))

@@ -18,6 +18,11 @@ def test_a_peer_that_took_part_in_some_rounds_is_compared_in_those() -> None:
     assert ratios(Figures([30.0, 10.0, 20.0]), Figures([10.0, 5.0])) == [3.0, 2.0]
 
 
+def test_a_peer_that_cannot_take_part_is_not_judged_by() -> None:
+    line = summary([(SMALL, {"edged": Figures([1.0]), "haproxy": Figures([4.0]), "nginx": Figures()})], "edged", ["haproxy", "nginx"])[1]
+    assert line.split() == ["memory", "0.25", "–", "≤", "0.5", "≤", "0.25", "aim", "reached"]
+
+
 def test_a_verdict_knows_which_way_is_better() -> None:
     assert [verdict(FAST, ratio) for ratio in (1.8, 1.79, 1.5, 1.49)] == ["aim reached", "ok", "ok", "MISSED"]
     assert [verdict(SMALL, ratio) for ratio in (0.25, 0.26, 0.5, 0.51)] == ["aim reached", "ok", "ok", "MISSED"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.loads.certificates import Certificates
+from bench.loads.certificates import Authority, Certificates
 from bench.loads.machine import cpu
 from bench.loads.site import Ports
 
@@ -35,7 +35,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates.make(tmp_path_factory.mktemp("certificates") / "made", ["localhost"], ["rsa.localhost"], ["localhost"])
+    return Certificates.make(tmp_path_factory.mktemp("certificates") / "made", Authority(), ["localhost"], ["rsa.localhost"], ["localhost"])
 
 
 @pytest.fixture
