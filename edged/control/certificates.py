@@ -89,9 +89,9 @@ class Certificates:
         for one in set(names.values()):
             self._use(one, 1)
         self._touched.update(self._operators, names)
-        for one in (self._default, default):
-            if one is not None:
-                self._touched |= self._names_of.get(one.id, set())
+        for chosen in (self._default, default):
+            if chosen is not None:
+                self._touched |= self._names_of.get(chosen.id, set())
         self._operators, self._default = names, default
         return self._renew(now_s)
 

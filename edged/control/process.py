@@ -252,7 +252,7 @@ class _Control:
     def _tell_unknown(self) -> None:
         unknown = self._certificates.unknown
         if unknown > self._unknown:
-            log.warning("%d routes have certificates that their source has still to tell: workers without them show the default one", unknown)
+            log.warning("%d certificates have still to be told by their sources: workers without them show the default one", unknown)
         self._unknown = unknown
 
     async def _withdraw(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edged.model.certificate import Certificate, Trust
-from edged.model.origin import Origin
+from edged.model.origin import NOWHERE, Origin
 
 __all__ = ["BadCertificate", "checked_certificate", "checked_trust"]
 
@@ -19,7 +19,7 @@ class BadCertificate(Exception):
 
 
 def checked_certificate(
-    certificate: str, key: str = "", ca: str = "", *, extended: bool = True, origin: Origin = Origin("")
+    certificate: str, key: str = "", ca: str = "", *, extended: bool = True, origin: Origin = NOWHERE
 ) -> Certificate | None:
     """The certificate of a route, of PEM texts; None if they hold none. The key may stand in `key` or in `certificate`; `ca` is the rest
     of the chain. `extended`: by all the rules of openshift-routes.md 2.2, else only as far as it can be served at all. Raises

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from .origin import Origin
+from .origin import NOWHERE, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class Certificate:
     chain: tuple[bytes, ...] = field(compare=False, repr=False)      # DER, the leaf first; (): known by its id alone
     key: bytes = field(compare=False, repr=False)            # PKCS#8 in DER
     ocsp: bytes = field(default=b"", compare=False, repr=False)      # DER of the answer to staple; b"": none
-    origin: Origin = field(default=Origin(""), compare=False)
+    origin: Origin = field(default=NOWHERE, compare=False)
 
     @classmethod
-    def of(cls, chain: tuple[bytes, ...], key: bytes, ocsp: bytes = b"", origin: Origin = Origin("")) -> "Certificate":
+    def of(cls, chain: tuple[bytes, ...], key: bytes, ocsp: bytes = b"", origin: Origin = NOWHERE) -> "Certificate":
         return cls(_digest(*chain, key, ocsp).hex(), chain, key, ocsp, origin)
 
     @property

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+__all__ = ["NOWHERE", "Origin"]
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -12,3 +14,6 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.where}:{self.line}" if self.line else self.where
+
+
+NOWHERE = Origin("")

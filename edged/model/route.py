@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .backend import Backend
 from .certificate import Certificate
-from .origin import Origin
+from .origin import NOWHERE, Origin
 from .policy import Cookie, Forwarded, HeaderAction, Insecure, Termination
 
 __all__ = ["Origin", "Route"]
@@ -32,5 +32,5 @@ class Route:
     namespace: str = ""
     uid: str = ""
     created_s: float = 0.0       # creationTimestamp, seconds since the epoch: the older claim wins
-    origin: Origin = Origin("")
+    origin: Origin = NOWHERE
     certificate: Certificate | None = None   # shown for the host; None: that of the directory, or the default one

@@ -16,8 +16,10 @@ A, B, C = (Certificate.of((word, b"issuer"), b"key of " + word, staple) for word
 ONE, TWO = Trust.of((b"ca",)), Trust.of(verify=False)
 
 
-def picture(version: int, names: Mapping[str, Certificate], *, alpn: str = "", default: Certificate | None = None, trusts: tuple[Trust, ...] = (),
-            whole: bool = True) -> Picture:
+def picture(
+    version: int, names: Mapping[str, Certificate], *, alpn: str = "", default: Certificate | None = None,
+    trusts: tuple[Trust, ...] = (), whole: bool = True,
+) -> Picture:
     return Picture(version, names, frozenset(alpn.split()), default, {trust.id: trust for trust in trusts}, whole)
 
 
@@ -30,8 +32,8 @@ def test_a_new_worker_is_told_everything_once() -> None:
             A.id: [(b"A", b"issuer"), b"key of A", b""], B.id: [(b"B", b"issuer"), b"key of B", b"staple"],
             C.id: [(b"C", b"issuer"), b"key of C", b""],
         },
-        "forget": [], "names": {"a": A.id, "*.b": B.id, "again": A.id}, "alpn": ["*.b"], "default": C.id, "trusts": {ONE.id: [(b"ca",), True]},
-        "forget_trusts": [],
+        "forget": [], "names": {"a": A.id, "*.b": B.id, "again": A.id}, "alpn": ["*.b"], "default": C.id,
+        "trusts": {ONE.id: [(b"ca",), True]}, "forget_trusts": [],
     }
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,97 +10,15 @@ import trio
 
 import edged.control.process as room
 from edged._fast.memory.arena import Arena
-from edged._fast.route.table import MappedTable
 from edged.control.process import control_main
 from edged.control.recall import FILE
 from edged.hooks import SettingsError, Snapshot, SourceError
-from edged.hooks.manager import OfferedKind, OfferedSource, Plugins
+from edged.hooks.manager import Plugins
 from edged.model.listener import Listener, Mode
 from edged.settings import InvalidSettings, Settings
-from edged.settings.tables import RunTable, WorkerTable
-from edged.wire import Wire, WireClosed, wire_pair
+from edged.wire import Wire, wire_pair
 from tests.control.given import Given, endpoints, play, route, thing, until
-
-
-class Worker:
-    """Takes tables and acknowledges them."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.versions: list[int] = []
-        self.routes: list[str] = []
-
-    async def run(self) -> None:
-        while True:
-            try:
-                message, (fd,) = await self.wire.receive()
-                table = MappedTable(fd)
-                os.close(fd)
-                self.routes = [one["key"] for one in table.routes()]
-                self.versions.append(message["version"])
-                await self.wire.send({"type": "table_in_force", "version": message["version"]})
-            except WireClosed:                   # control has left
-                return
-
-
-class House:
-    """Control, and those around it."""
-
-    def __init__(self, settings: Settings, arena_fd: int) -> None:
-        ours, theirs = wire_pair()
-        self.supervisor = Wire(ours)
-        self.settings = settings
-        self.arena_fd = arena_fd
-        self._theirs = Wire(theirs)
-        self.ready: dict[str, Any] | None = None
-
-    async def control(self) -> None:
-        await control_main(self.settings, self._theirs, os.dup(self.arena_fd))
-
-    async def worker(self, nursery: trio.Nursery, index: int = 0) -> Worker:
-        ours, theirs = wire_pair()
-        await self.supervisor.send({"type": "worker", "index": index}, [theirs.fileno()])
-        theirs.close()
-        made = Worker(Wire(ours))
-        nursery.start_soon(made.run)
-        return made
-
-    async def wait_ready(self) -> dict[str, Any]:
-        self.ready, _ = await self.supervisor.receive()
-        return self.ready
-
-
-Setting = Callable[..., None]
-
-
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """stage(sources, story): runs a story with control and these sources; twice with the same arena if it is called twice."""
-    arena_fd = os.memfd_create("arena")
-    Arena(arena_fd, 256, 2)
-
-    def run(
-        sources: Sequence[Any], story: Callable[[House, trio.Nursery], Awaitable[None]], *, kinds: Sequence[Any] = (),
-        listeners: tuple[Listener, ...] = (), workers: int = 1,
-    ) -> None:
-        monkeypatch.setattr(Plugins, "sources", lambda *_: [OfferedSource("test", one) for one in sources])
-        monkeypatch.setattr(Plugins, "kinds", lambda *_: [OfferedKind("test", one) for one in kinds])
-        settings = Settings(
-            "edged.toml", str(tmp_path), listeners, run=RunTable(state_dir=str(tmp_path / "state")), worker=WorkerTable(count=workers)
-        )
-
-        async def whole() -> None:
-            house = House(settings, arena_fd)
-            async with trio.open_nursery() as nursery:
-                async with trio.open_nursery() as lives:
-                    lives.start_soon(house.control)
-                    await story(house, nursery)
-                    await house.supervisor.send({"type": "stop"})
-                nursery.cancel_scope.cancel()
-
-        play(whole)
-
-    return run
+from tests.control.house import House, Setting
 
 
 def test_the_first_table_then_ready_then_every_change(stage: Setting) -> None:

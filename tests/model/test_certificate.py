@@ -19,7 +19,8 @@ def test_a_certificate_is_what_it_is_made_of_wherever_it_was_read() -> None:
 
 def test_every_part_counts_and_so_does_where_it_ends() -> None:
     parts = [
-        (CHAIN, b"key", b""), ((b"leaf",), b"key", b""), ((b"issuer", b"leaf"), b"key", b""), (CHAIN, b"other", b""), (CHAIN, b"key", b"staple"),
+        (CHAIN, b"key", b""), ((b"leaf",), b"key", b""), ((b"issuer", b"leaf"), b"key", b""), (CHAIN, b"other", b""),
+        (CHAIN, b"key", b"staple"),
         ((b"leafissuer",), b"key", b""), ((b"lea", b"fissuer"), b"key", b""), (CHAIN, b"", b"key"), ((*CHAIN, b"key"), b"", b""),
     ]
     assert len({Certificate.of(*some).id for some in parts}) == len(parts)
@@ -41,7 +42,7 @@ def test_a_certificate_may_be_known_by_its_id_alone() -> None:
 
 
 def test_a_trust_is_whom_it_believes_and_whether_it_asks() -> None:
-    trusts = [Trust.of((b"a",)), Trust.of((b"b",)), Trust.of((b"a", b"b")), Trust.of((b"ab",)), Trust.of((b"a",), False), Trust.of((), False)]
+    trusts = [*(Trust.of(some) for some in ((b"a",), (b"b",), (b"a", b"b"), (b"ab",))), Trust.of((b"a",), False), Trust.of((), False)]
     assert len({trust.id for trust in trusts}) == len(trusts)
     assert all(0 < trust.id < 1 << 64 for trust in trusts)
     assert Trust.of((b"a",)) == trusts[0]
