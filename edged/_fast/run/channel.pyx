@@ -114,7 +114,7 @@ cdef void bury(Core* core, Channel* c) noexcept nogil:
 
 cdef void channel_close(Core* core, Channel* c) noexcept nogil:
     check(not c.port.flags & PORT_GONE)
-    if c.tls != NULL and not c.port.flags & (PORT_EOF | PORT_HUNG_UP):
+    if c.tls != NULL and not c.port.flags & PORT_HUNG_UP:
         tls_bye(core, c)
     close(c.fd)
     bury(core, c)
