@@ -11,9 +11,9 @@ import os
 import time
 from typing import Any
 
-__all__ = ["Ratchet", "now_ms"]
+__all__ = ["SECRET_BYTES", "Ratchet", "now_ms"]
 
-_SECRET_BYTES, _NAME_BYTES = 32, 16
+SECRET_BYTES, _NAME_BYTES = 32, 16
 _NEXT, _KEYS = b"edged tickets: the next period", b"edged tickets: name, cipher, mac"
 
 Key = tuple[bytes, bytes, bytes]                 # as edged._fast.run.tickets.use_ticket_keys takes it
@@ -28,7 +28,7 @@ class Ratchet:
 
     def __init__(self, rotation_ms: int, before: int, secret: bytes) -> None:
         """`secret` is that of the period `before`. Raises ValueError if it cannot be one."""
-        if len(secret) != _SECRET_BYTES or before < -1:
+        if len(secret) != SECRET_BYTES or before < -1:
             raise ValueError("this is no secret of a period")
         self._rotation_ms = rotation_ms
         self._before = before
@@ -37,7 +37,7 @@ class Ratchet:
     @classmethod
     def new(cls, rotation_ms: int, at_ms: int) -> "Ratchet":
         """A secret that nobody knows, for the period that is now."""
-        return cls(rotation_ms, at_ms // rotation_ms - 1, os.urandom(_SECRET_BYTES))
+        return cls(rotation_ms, at_ms // rotation_ms - 1, os.urandom(SECRET_BYTES))
 
     @property
     def present(self) -> int:
@@ -48,7 +48,7 @@ class Ratchet:
         """Go to the period that is now, and forget what is over; whether it is another one. It never goes back."""
         turned = False
         while self.present < at_ms // self._rotation_ms:
-            self._secret[:] = _expand(self._secret, _NEXT, _SECRET_BYTES)
+            self._secret[:] = _expand(self._secret, _NEXT, SECRET_BYTES)
             self._before += 1
             turned = True
         return turned
@@ -60,8 +60,8 @@ class Ratchet:
     def keys(self) -> list[Key]:
         """The present one, which seals, the one before and the next."""
         before = bytes(self._secret)
-        present = _expand(before, _NEXT, _SECRET_BYTES)
-        return [_key(present), _key(before), _key(_expand(present, _NEXT, _SECRET_BYTES))]
+        present = _expand(before, _NEXT, SECRET_BYTES)
+        return [_key(present), _key(before), _key(_expand(present, _NEXT, SECRET_BYTES))]
 
     def message(self) -> dict[str, Any]:
         """For another process; it goes on from the same secret."""
@@ -69,8 +69,8 @@ class Ratchet:
 
 
 def _key(secret: bytes) -> Key:
-    made = _expand(secret, _KEYS, _NAME_BYTES + 2 * _SECRET_BYTES)
-    return made[:_NAME_BYTES], made[_NAME_BYTES:-_SECRET_BYTES], made[-_SECRET_BYTES:]
+    made = _expand(secret, _KEYS, _NAME_BYTES + 2 * SECRET_BYTES)
+    return made[:_NAME_BYTES], made[_NAME_BYTES:-SECRET_BYTES], made[-SECRET_BYTES:]
 
 
 def _expand(secret: bytes | bytearray, info: bytes, count: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from edged.errors import EdgedError
-from edged.model.listener import Listener
+from edged.model.listener import Listener, Mode
 
 __all__ = ["Bridge", "EngineEnded", "EngineLike"]
 
@@ -131,8 +131,9 @@ class Bridge:
         """Accept on a listening socket, which from now on is ours to close."""
         listener = self._listeners[number]
         self._sockets.setdefault(slot, []).append(fd)
+        spoken = Mode.HTTP if listener.mode is Mode.HTTPS else listener.mode         # within TLS
         self._engine.add_listener(
-            number, fd, listener.name, listener.mode.value, listener.accept_proxy.value, listener.trusted, _port_of(fd),
+            number, fd, listener.name, spoken.value, listener.accept_proxy.value, listener.trusted, _port_of(fd),
             self._tls.get(number),
         )
 

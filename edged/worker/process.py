@@ -16,6 +16,7 @@ from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
 from edged.errors import EdgedError
 from edged.settings import Settings
+from edged.tls.tickets import SECRET_BYTES
 from edged.wire import Wire, WireClosed, WireError
 from edged.worker.bridge import Bridge
 from edged.worker.encryption import Encryption
@@ -90,7 +91,7 @@ class Worker:
                         await self._start_listening()
                 case {"type": "unlisten", "slot": int(slot)}:
                     await self._unlisten(slot)
-                case {"type": "tickets", "period": int(period), "secret": bytes(secret)}:
+                case {"type": "tickets", "period": int(period), "secret": bytes(secret)} if len(secret) == SECRET_BYTES:
                     self._encryption.use_tickets(period, secret, nursery)
                 case {"type": "reopen_logs"}:
                     if self._shipping is not None:
@@ -152,7 +153,7 @@ class Worker:
         try:
             keyring = await self._encryption.take(fd, whole)
         except EdgedError as why:
-            log.error("certificates %s are refused: %s", version, why)
+            log.error("certificates %s are refused: %s", version, str(why))
             await wire.send({"type": "certificates_refused", "version": version, "why": str(why)})
             return
         if self._bridge is not None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from tests.doors.ticket_doors import give_tickets
 
 from edged._fast.run.tickets import use_ticket_keys
-from edged._fast.run.tls import prepare_server
 from edged.tls import openssl
 from edged.tls.contexts import server_context
 from edged.tls.tickets import Ratchet, _expand, now_ms
@@ -101,7 +101,7 @@ def keys():
 
 def listener_context(listener=LISTENER, **words):
     context = server_context(table(**words), listener)
-    prepare_server(openssl.context_address(context), table(**words).session_tickets)
+    give_tickets(openssl.context_address(context))
     return context
 
 
@@ -196,17 +196,21 @@ def test_tls_1_3_gives_a_new_ticket_each_time(keys, site):
 
 
 @pytest.mark.parametrize("version", [V12, V13])
-@pytest.mark.parametrize("how", ["no keys", "by option", "strange keys"])
-def test_without_keys_every_handshake_is_a_full_one(keys, site, version, how):
+@pytest.mark.parametrize("first", ["no keys", "strange keys"])
+def test_without_their_keys_every_handshake_is_a_full_one(keys, site, version, first):
     visitor = Visitor(site, version)
-    if how == "no keys":
-        use_ticket_keys([])
-    context = listener_context(session_tickets=how != "by option")
-    visitor.visit(context)
-    assert (visitor.session is not None and visitor.session.has_ticket) == (how == "strange keys")
-    if how == "strange keys":
-        use_ticket_keys(Ratchet.new(HOUR, 10 * HOUR).keys())
-    assert not visitor.visit(context)[0]
+    use_ticket_keys([] if first == "no keys" else Ratchet.new(HOUR, 10 * HOUR).keys())
+    visitor.visit(listener_context())
+    assert (visitor.session is not None and visitor.session.has_ticket) == (first == "strange keys")
+    use_ticket_keys(keys.keys())
+    assert not visitor.visit(listener_context())[0]
+
+
+@pytest.mark.parametrize("version", [V12, V13])
+def test_by_option_nothing_is_resumed(keys, site, version):
+    visitor = Visitor(site, version)
+    for _ in range(3):
+        assert not visitor.visit(listener_context(session_tickets=False))[0]
 
 
 @pytest.mark.parametrize("version", [V12, V13])

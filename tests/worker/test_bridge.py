@@ -12,9 +12,10 @@ from tests.fakes.engine import FakeEngine, FakeTable
 
 LISTENERS = {
     0: Listener(0, "web", "127.0.0.1:0"),
+    1: Listener(1, "secure", "127.0.0.1:0", mode=Mode.HTTPS, tls=True),
     3: Listener(3, "raw", "unix:/x", mode=Mode.TCP, accept_proxy=AcceptProxy.TRUSTED_ONLY, trusted=("10.0.0.0/8",), route="r"),
 }
-TLS = {3: {"context": 7, "strict_sni": True, "client_auth": False, "filter": ""}}
+TLS = {number: {"context": number, "strict_sni": True, "client_auth": False, "filter": ""} for number in (1, 3)}
 
 
 @pytest.fixture
@@ -113,8 +114,11 @@ def test_the_engine_is_told_all_about_a_listener(engine):
         unix = os.dup(socket.socket(socket.AF_UNIX).detach())
         bridge.listen(0, 0, fd)
         bridge.listen(0, 3, unix)
+        secure, secure_port = listening_socket()
+        bridge.listen(0, 1, secure)
         await bridge.settle()
         assert engine.accepting == {
+            secure: (1, "secure", "http", "off", (), secure_port, TLS[1]),
             fd: (0, "web", "http", "off", (), port, None),
             unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0, TLS[3]),
         }
