@@ -9,6 +9,7 @@ Started as `child.py WING INDEX FD`, in place of the real command. The directory
 import os
 import socket
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import trio
@@ -76,6 +77,8 @@ class FakeWorker:
                     case "unlisten":
                         for scope in self.open.pop(message["slot"]):
                             scope.cancel()
+                    case "tickets":
+                        say(self.name, f"tickets {message['period']} {sha256(message['secret']).hexdigest()}")
                     case "drain" | "stop":
                         if (FAKES / "deaf").exists():
                             await trio.sleep_forever()

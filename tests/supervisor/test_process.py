@@ -5,12 +5,14 @@ import select
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import wait_for
+from tests.fakes.daemon import ROOT, wait_for
 
 TWO = '[[listener]]\naddress = "127.0.0.1:0"\nname = "web"\n[worker]\ncount = 2\n'
 
@@ -255,6 +257,48 @@ def test_while_draining_nobody_can_connect(start):
     assert len(listening(port)) == 2
     assert not listening(port) & held_by(daemon.process.pid)
     assert daemon.end() == 1
+
+
+TLS = '[[listener]]\naddress = "127.0.0.1:0"\nmode = "https"\n'
+
+
+def test_every_worker_is_told_the_same_secret_of_tickets_whenever_it_starts(start):
+    daemon = start(TLS + "[worker]\ncount = 2\n").ready()
+    first, second = (daemon.said(rf"fake worker-{worker}: tickets (\d+ \w{{64}})$")[1] for worker in (0, 1))
+    os.kill(daemon.children()["edged worker 0"], signal.SIGKILL)
+    third = wait_for(lambda: [line for line in daemon.lines() if "fake worker-0: tickets" in line][1:])[0].partition("tickets ")[2]
+    assert first == second == third
+    assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("settings", [TWO, TLS + "[tls]\nsession_tickets = false\n"])
+def test_without_tickets_nobody_is_told_a_secret(start, settings):
+    daemon = start(settings).ready()
+    assert daemon.ask()
+    assert daemon.end() == 0
+    assert not any("tickets" in line for line in daemon.lines())
+
+
+def test_each_supervisor_makes_a_secret_of_its_own(start):
+    seen = {start(TLS).said(r"fake worker-0: tickets \d+ (\w{64})$")[1] for _ in range(2)}
+    assert len(seen) == 2
+
+
+WHAT_CAN_BE_READ = """
+import ctypes, sys
+from edged.settings.load import read
+from edged.supervisor import process
+process.trio.run = lambda run: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)            # PR_GET_DUMPABLE
+sys.exit(process.supervise(read(sys.argv[1], {})[0]))
+"""
+
+
+@pytest.mark.parametrize(("words", "readable"), [("", 0), ("core_dumps = true\n", 1)])
+def test_its_memory_is_hidden_as_it_holds_secrets(tmp_path, words, readable):
+    path = tmp_path / "edged.toml"
+    path.write_text(TLS + f'[run]\nstate_dir = "{tmp_path}/s"\nruntime_dir = "{tmp_path}/r"\n{words}')
+    run = subprocess.run([sys.executable, "-c", WHAT_CAN_BE_READ, str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, "Traceback" in run.stderr) == (readable, False)
 
 
 def test_signals_are_passed_on(start):
