@@ -72,12 +72,11 @@ def read_text(path: str) -> str:
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
+            if os.fstat(file.fileno()).st_size <= _MOST_BYTES:
+                return file.read()
     except OSError as why:
         raise BadBundle(path, 0, f"cannot be read: {why.strerror}") from None
-    if len(raw) > _MOST_BYTES:
-        raise BadBundle(path, 0, f"it is larger than {_MOST_BYTES} bytes")
-    return raw
+    raise BadBundle(path, 0, f"it is larger than {_MOST_BYTES} bytes")
 
 
 def read_bundle(path: str, passphrase: bytes | None, now_s: float | None = None) -> Bundle:

@@ -1,6 +1,7 @@
 """Which bundles there are in the operator's directories, whether they have changed, and what has to be watched to know."""
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ def list_bundles(paths: Iterable[str], single: Iterable[str] = ()) -> Listing:
         listing.folders.update(folder for folder, _ in ways(path))
         if os.path.isdir(path):
             _list_folder(listing, path)
-        elif os.path.exists(path):
+        elif os.path.isfile(path):
             listing.bundles.setdefault(path, mark_of(path))
             listing.folders.update(folder for other in beside(path, ".key") for folder, _ in ways(other))
         else:
@@ -50,13 +51,14 @@ def _list_folder(listing: Listing, folder: str) -> None:
     except OSError as why:
         listing.problems.append(Problem(Origin(folder), "", f"cannot be read: {why.strerror}"))
         return
+    extras = {name for name in entries if name.endswith(BESIDE)}
     for name in sorted(entries):
         path = os.path.join(folder, name)
         if entries[name].is_symlink():
             listing.folders.update(way for way, _ in ways(path))
-        if name[0] not in ".#~" and not name.endswith(_OTHERS) and not os.path.isdir(path) and path not in listing.bundles:
-            with_it = [other for suffix in BESIDE for other in beside(path, suffix) if os.path.basename(other) in entries]
-            listing.bundles[path] = (_signature(path), *map(_signature, with_it))
+        if name[0] not in ".#~" and not name.endswith(_OTHERS) and path not in listing.bundles and (mark := _signature(path)):
+            with_it = [other for suffix in BESIDE for other in beside(path, suffix) if os.path.basename(other) in extras] if extras else ()
+            listing.bundles[path] = (mark, *map(_signature, with_it))
 
 
 def mark_of(path: str) -> Mark:
@@ -67,9 +69,11 @@ def mark_of(path: str) -> Mark:
 
 
 def _signature(path: str) -> tuple[int, ...]:
-    """() if there is no such file."""
+    """() if there is no such file, or it is none that can be read to its end."""
     try:
         found = os.stat(path)
     except OSError:
+        return ()
+    if not stat.S_ISREG(found.st_mode):
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -87,12 +87,11 @@ class OperatorCertificates:
         self._terminates = any(listener.tls for listener in settings.listeners)
         self._default = Held()
         self._authority: tuple[Mark, Problem | None] = ((), None)
-        self._listing = Listing()
         self._asleep: trio.CancelScope | None = None
 
     async def load(self) -> None:
         """Read everything; raises InvalidSettings if the default certificate or destination_ca is configured and cannot be had."""
-        await self._look()
+        await self._look(self._list())
         fatal = []
         if self._default.problem is not None and self.default is None:
             fatal.append(self._fatal("default_certificate_dir" if self._tls.default_certificate_dir else "default_certificate"))
@@ -116,8 +115,8 @@ class OperatorCertificates:
         """Look again whenever files change, for ever; `changed` is called when that gave anything new."""
         with Watch() as watch:
             while True:
-                blind = self._watch_all(watch)
-                if await self._look():
+                listing, blind = self._watched(watch)
+                if await self._look(listing):
                     changed()
                 with trio.move_on_after(_BLIND_S if blind else self._patience_s()) as self._asleep:
                     await watch.changes()
@@ -135,34 +134,34 @@ class OperatorCertificates:
         single = (self._default_path(), self._destination_path(), self._tls.key_passphrase_file)
         return list_bundles(self._tls.certificates if self._terminates else (), filter(None, single))
 
-    def _watch_all(self, watch: Watch) -> bool:
-        """Watch all that decides what is read, until nothing new had to be watched; answers whether that is impossible."""
+    def _watched(self, watch: Watch) -> tuple[Listing, bool]:
+        """What there is, when nothing new had to be watched any more to know of its changes; and whether that was impossible."""
         for _ in range(_LOOKS_MOST):
+            listing = self._list()
             try:
-                if not watch.keep(self._list().folders):
+                if not watch.keep(listing.folders):
                     break
             except OSError as why:
                 log.warning("changes of certificates are seen late: inotify: %s; fs.inotify.max_user_watches may be too low", why.strerror)
-                return True
-        return False
+                return listing, True
+        return listing, False
 
     def _patience_s(self) -> float:
         """How long what was read stays what is to be shown, if no file changes."""
         ends_s = min((held.again_s for held in (*self.held.values(), self._default)), default=_FOR_EVER)
         return min(max(1.0, ends_s - time.time()), _AGAIN_MOST_S)
 
-    async def _look(self) -> bool:
+    async def _look(self, listing: Listing) -> bool:
         """Bring everything up to date; answers whether there is something new."""
         before = self.default, self.names, self.destination, self.problems
-        self._listing = self._list()
         passphrase, locked = self._passphrase()
-        await self._read_bundles(passphrase)
+        await self._read_bundles(listing, passphrase)
         if self._terminates:
             await self._read_default(passphrase)
         self._read_destination()
         self.default = self._default.bundle.certificate if self._default.bundle else None
         self.names, doubled = self._by_name()
-        found = [*self._listing.problems, locked, *(held.problem for held in self.held.values()), *doubled, self._default.problem]
+        found = [*listing.problems, locked, *(held.problem for held in self.held.values()), *doubled, self._default.problem]
         self.problems = tuple(problem for problem in (*found, self._authority[1]) if problem is not None)
         for problem in self.problems:
             if problem not in before[3]:
@@ -180,19 +179,19 @@ class OperatorCertificates:
 
     # ---- [tls] certificates
 
-    async def _read_bundles(self, passphrase: bytes | None) -> None:
+    async def _read_bundles(self, listing: Listing, passphrase: bytes | None) -> None:
         """Read those whose files have changed. The new mapping takes the place of the old one when all are read."""
         held: dict[str, Held] = {}
         opener = mark_of(self._tls.key_passphrase_file)[:1]
         started_s = turn_s = told_s = time.monotonic()
-        for path, mark in self._listing.bundles.items():
+        for path, mark in listing.bundles.items():
             last = self.held.get(path, Held())
             held[path] = last.read_again((*mark, *opener), partial(read_bundle, path, passphrase), untimely=False)
             if time.monotonic() - turn_s > _AT_ONCE_S:
                 await trio.lowlevel.checkpoint()
                 turn_s = time.monotonic()
             if turn_s - told_s > _PROGRESS_S:
-                log.info("%d of %d certificates are read", len(held), len(self._listing.bundles))
+                log.info("%d of %d certificates are read", len(held), len(listing.bundles))
                 told_s = turn_s
         if held and not self.held:
             sound = sum(one.bundle is not None for one in held.values())
@@ -230,10 +229,7 @@ class OperatorCertificates:
             await self._read_self_signed()
             return
         mark = (*mark_of(path), *mark_of(self._tls.key_passphrase_file)[:1])
-        if path:
-            read = partial(read_bundle, path, passphrase)
-        else:
-            read = partial(bundle_of, _TEXT, self._tls.default_pem, passphrase)
+        read = partial(read_bundle, path, passphrase) if path else partial(bundle_of, _TEXT, self._tls.default_pem, passphrase)
         self._default = self._default.read_again(mark, read, untimely=True)
 
     async def _read_self_signed(self) -> None:
