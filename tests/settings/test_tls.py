@@ -194,8 +194,9 @@ def test_keys_in_a_variable_are_not_shown(under):
 
 def test_reading_settings_needs_no_openssl(tmp_path):
     """The supervisor holds none, unless names have to be asked for."""
-    (tmp_path / "edged.toml").write_text(f'{HTTPS}[tls]\ndefault_certificate = "x"\n')
-    code = f"import sys; from edged.settings.load import load; load({str(tmp_path / 'edged.toml')!r}, {{}}); print('OpenSSL' in sys.modules)"
+    path = tmp_path / "edged.toml"
+    path.write_text(f'{HTTPS}[tls]\ndefault_certificate = "x"\n')
+    code = f"import sys; from edged.settings.load import load; load({str(path)!r}, {{}}); print('OpenSSL' in sys.modules)"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "False\n"
