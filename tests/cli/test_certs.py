@@ -80,7 +80,7 @@ def test_a_table_that_people_read(certs, site, authority):
     assert default.split() == ["(default)", "29", *default.split()[2:]]
     assert "ECDSA secp256r1" in default
     assert "default.pem:6" in default
-    assert one.startswith("one.example (+1)     29  20")
+    assert one.startswith("one.example (+1)    29  20")
     assert one.endswith("root intermediate  certs.d/one.pem:6  route shop/cart (+1)")
     assert all(line[heading.index("ISSUER") - 2:heading.index("ISSUER")] == "  " for line in (heading, default, one))
 
