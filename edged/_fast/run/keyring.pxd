@@ -45,6 +45,7 @@ cdef class Keyring:
     cdef dict names              # bytes -> (Served, alpn)
     cdef dict trusts             # id -> (context, owner)
     cdef Served default
+    cdef uint32_t trusts_room    # how many there is memory for
     cdef int place(self, bytes name, Served served, bint alpn) except -1
     cdef int make(self, uint32_t size) except -1
-    cdef int list_trusts(self) except -1
+    cdef int make_room_for_trusts(self, uint32_t n) except -1

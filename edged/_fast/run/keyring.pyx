@@ -1,8 +1,8 @@
 """Certificates by name, and contexts towards endpoints. See keyring.pxd."""
 
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove
 
 from edged._fast.base.view cimport check, view, view_same
 
@@ -55,7 +55,8 @@ cdef const Entry* keys_find(const Keys* keys, View name) noexcept nogil:
     return find(keys, view(lower + dot, name.n - dot + 1))
 
 
-cdef void* keys_trust(const Keys* keys, uint64_t id) noexcept nogil:
+cdef uint32_t trust_place(const Keys* keys, uint64_t id) noexcept nogil:
+    """Of the first trust whose id is no less."""
     cdef uint32_t low = 0, high = keys.n_trusts, middle
     while low < high:
         middle = (low + high) // 2
@@ -63,9 +64,12 @@ cdef void* keys_trust(const Keys* keys, uint64_t id) noexcept nogil:
             low = middle + 1
         else:
             high = middle
-    if low < keys.n_trusts and keys.trusts[low].id == id:
-        return keys.trusts[low].context
-    return NULL
+    return low
+
+
+cdef void* keys_trust(const Keys* keys, uint64_t id) noexcept nogil:
+    cdef uint32_t at = trust_place(keys, id)
+    return keys.trusts[at].context if at < keys.n_trusts and keys.trusts[at].id == id else NULL
 
 
 # --- making ----------------------------------------------------------------------------------------------------------
@@ -99,7 +103,10 @@ cdef class Keyring:
         self.default = before.default
         self.names = before.names.copy()
         self.trusts = before.trusts.copy()
-        self.list_trusts()
+        self.make_room_for_trusts(before.keys.n_trusts)
+        self.keys.n_trusts = before.keys.n_trusts
+        if self.keys.n_trusts:
+            memcpy(self.keys.trusts, before.keys.trusts, self.keys.n_trusts * sizeof(TrustEntry))
 
     def __dealloc__(self) -> None:
         free(self.keys.entries)
@@ -134,12 +141,21 @@ cdef class Keyring:
 
     def put_trust(self, id: int, context: int, owner: object) -> None:
         """The SSL_CTX for endpoints of this trust; `owner` keeps it alive."""
+        cdef uint32_t at = trust_place(&self.keys, id)
+        if id not in self.trusts:
+            self.make_room_for_trusts(self.keys.n_trusts + 1)
+            memmove(&self.keys.trusts[at + 1], &self.keys.trusts[at], (self.keys.n_trusts - at) * sizeof(TrustEntry))
+            self.keys.trusts[at].id = id
+            self.keys.n_trusts += 1
+        self.keys.trusts[at].context = <void*><uintptr_t>context
         self.trusts[id] = (context, owner)
-        self.list_trusts()
 
     def drop_trust(self, id: int) -> None:
+        cdef uint32_t at
         if self.trusts.pop(id, None) is not None:
-            self.list_trusts()
+            at = trust_place(&self.keys, id)
+            self.keys.n_trusts -= 1
+            memmove(&self.keys.trusts[at], &self.keys.trusts[at + 1], (self.keys.n_trusts - at) * sizeof(TrustEntry))
 
     def find(self, name: bytes) -> Served | None:
         """What is shown for a name as a client sends it; None: neither a certificate of its own nor a default."""
@@ -188,16 +204,14 @@ cdef class Keyring:
                 free_at = at
         self.keys.entries[free_at].shown = NULL
 
-    cdef int list_trusts(self) except -1:
-        cdef TrustEntry* listed = <TrustEntry*>calloc(len(self.trusts) + 1, sizeof(TrustEntry))
-        cdef uint32_t n = 0
-        if listed == NULL:
+    cdef int make_room_for_trusts(self, uint32_t n) except -1:
+        cdef uint32_t room = max(n, 2 * self.trusts_room)
+        cdef TrustEntry* larger
+        if n <= self.trusts_room:
+            return 0
+        larger = <TrustEntry*>realloc(self.keys.trusts, room * sizeof(TrustEntry))
+        if larger == NULL:
             raise MemoryError
-        for id in sorted(self.trusts):
-            listed[n].id = id
-            listed[n].context = <void*><uintptr_t>self.trusts[id][0]
-            n += 1
-        free(self.keys.trusts)
-        self.keys.trusts = listed
-        self.keys.n_trusts = n
+        self.keys.trusts = larger
+        self.trusts_room = room
         return 0
