@@ -11,7 +11,21 @@ import trio
 import trio.testing
 
 from edged.control.recall import FILE, Recall, read_recall
-from edged.hooks import Cookie, HeaderAction, Insecure, Route, Termination, Timeouts, pack_routes, unpack_routes
+from edged.hooks import (
+    Backend,
+    Certificate,
+    Cookie,
+    Endpoint,
+    HeaderAction,
+    Insecure,
+    Origin,
+    Route,
+    Termination,
+    Timeouts,
+    Trust,
+    pack_routes,
+    unpack_routes,
+)
 from edged.model.state import State
 from tests.control.given import play, route, until
 
@@ -19,7 +33,9 @@ FULL = route(
     "ns/full", "x.example.com", "/p", to=["127.0.0.1:1", "2001:db8::1:2"], wildcard=True, termination=Termination.EDGE,
     insecure=Insecure.ALLOW, cookie=Cookie("c", True, "Lax"), rewrite="/r", hsts="max-age=1", namespace="ns", uid="u", created_s=1.5,
     request_headers=(HeaderAction("a", "b"), HeaderAction("c")), max_body_bytes=9, where="f.yaml", line=7,
+    certificate=Certificate.of((b"leaf", b"issuer"), b"the secret key", b"staple", Origin("f.pem", 3)),
 )
+SECURED = Backend("secured", (Endpoint("10.0.0.1", 1, "e", server_name="s.ns.svc"),), trust=Trust.of((b"ca",)), check_name=True, send_sni=True)
 
 
 def test_routes_packed_are_the_same_unpacked() -> None:
@@ -33,6 +49,22 @@ def test_every_field_of_the_model_is_packed() -> None:
     times = Timeouts(*range(1, len(Timeouts.__dataclass_fields__) + 1))
     (again,) = unpack_routes(pack_routes([route("t", backend=type(FULL.backend)("b", timeouts=times))]))
     assert again.backend.timeouts == times
+    (again,) = unpack_routes(pack_routes([route("t", backend=SECURED)]))
+    assert {name for name in Backend.__dataclass_fields__ if getattr(again.backend, name) != getattr(SECURED, name)} == set()
+    assert (again.backend.trust.authorities, again.backend.trust.verify) == ((b"ca",), True)
+    assert again.backend.endpoints[0].server_name == "s.ns.svc"
+
+
+def test_certificates_are_packed_whole_or_by_their_ids_alone() -> None:
+    for keys in (True, False):
+        packed = pack_routes([FULL, FULL, route("bare")], keys=keys)
+        assert packed.count(b"the secret key") == packed.count(b"issuer") == packed.count(b"staple") == keys
+        one, two, bare = (again.certificate for again in unpack_routes(packed))
+        assert one is two
+        assert bare is None
+        assert one == FULL.certificate
+        assert str(one.origin) == "f.pem:3"
+        assert (one.chain, one.key, one.ocsp) == (((b"leaf", b"issuer"), b"the secret key", b"staple") if keys else ((), b"", b""))
 
 
 @pytest.mark.parametrize("packed", [b"", b"\xc1", b"\x00", msgpack.packb([0, []]), msgpack.packb([1, [5]]), msgpack.packb([1, [[1]]])])
@@ -53,6 +85,16 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert sources == {"files": routes[::2], "cluster": routes[1::2]}
     assert stat.S_IMODE(os.stat(tmp_path / "new" / FILE).st_mode) == 0o600
     assert os.listdir(tmp_path / "new") == [FILE]
+
+
+def test_no_key_is_written(tmp_path: Path) -> None:
+    play(kept(tmp_path, State(7, (FULL, route("t", backend=SECURED, where="f.yaml"))), {"f.yaml": "files"}).write)
+    written = (tmp_path / FILE).read_bytes()
+    assert b"secret" not in written
+    assert b"staple" not in written
+    first, second = read_recall(str(tmp_path))[1]["files"]
+    assert (first.certificate, first.certificate.is_known) == (FULL.certificate, False)
+    assert second.backend.trust == SECURED.trust
 
 
 def test_nothing_there_is_nothing_to_tell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

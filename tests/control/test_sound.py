@@ -6,13 +6,53 @@ from typing import Any
 import pytest
 
 from edged.control.sound import flaw
-from edged.hooks import Backend, Balance, Cookie, Endpoint, HeaderAction, Timeouts
+from edged.hooks import Backend, Balance, Certificate, Cookie, Endpoint, HeaderAction, Timeouts, Trust
 from tests.control.given import route
 
 GOOD = route(
     "ns/web", path="/x", to=["127.0.0.1:80", "2001:db8::1:81"], cookie=Cookie("c"), rewrite="/", hsts="max-age=1",
     request_headers=(HeaderAction("x", "y"), HeaderAction("z")),
 )
+
+
+SHOWN = Certificate.of((b"leaf",), b"key")
+TRUST = Trust.of((b"ca",))
+
+
+@pytest.mark.parametrize("certificate", [SHOWN, Certificate.of((b"leaf",), b"key", b"staple"), Certificate(SHOWN.id, (), b"")])
+def test_certificates_that_may_be(certificate: Certificate) -> None:
+    assert flaw(replace(GOOD, certificate=certificate)) is None
+
+
+@pytest.mark.parametrize(("certificate", "at"), [
+    ("pem", "certificate"), (replace(SHOWN, chain=[b"leaf"]), "certificate"), (replace(SHOWN, key="key"), "certificate"),
+    (replace(SHOWN, key=b""), "certificate"), (replace(SHOWN, ocsp=None), "certificate"), (replace(SHOWN, id="0" * 64), "certificate.id"),
+    (replace(SHOWN, key=b"other"), "certificate.id"),
+])
+def test_flaws_of_a_certificate(certificate: Any, at: str) -> None:
+    found = flaw(replace(GOOD, certificate=certificate))
+    assert found is not None
+    assert found[0] == at
+    assert "key'" not in found[1]
+
+
+@pytest.mark.parametrize(("more", "at"), [
+    ({"trust": "ca"}, "backend.trust"), ({"trust": replace(TRUST, authorities=["x"])}, "backend.trust"),
+    ({"trust": replace(TRUST, authorities=(b"other",))}, "backend.trust.id"), ({"trust": replace(TRUST, verify=False)}, "backend.trust.id"),
+    ({"trust": Trust.of(())}, "backend.trust"), ({"trust": TRUST, "check_name": True}, "backend.endpoints"),
+    ({"trust": TRUST, "send_sni": True}, "backend.endpoints"), ({"check_name": 1}, "backend.check_name"),
+])
+def test_flaws_of_a_trust(more: dict[str, Any], at: str) -> None:
+    found = flaw(replace(GOOD, backend=replace(GOOD.backend, **more)))
+    assert found is not None
+    assert found[0] == at
+
+
+def test_trusts_that_may_be() -> None:
+    named = tuple(replace(endpoint, server_name="a.b.svc") for endpoint in GOOD.backend.endpoints)
+    for trust in (TRUST, Trust.of(verify=False)):
+        assert flaw(replace(GOOD, backend=replace(GOOD.backend, trust=trust))) is None
+        assert flaw(replace(GOOD, backend=replace(GOOD.backend, trust=trust, endpoints=named, check_name=True, send_sni=True))) is None
 
 
 @pytest.mark.parametrize("host", ["*", "", "example.com", "a", "1.2.3.4", "a-b.c"])
