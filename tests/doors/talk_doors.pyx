@@ -23,14 +23,23 @@ from edged._fast.talk.h1 cimport (
 )
 from edged._fast.talk.reach cimport reach_failed, reach_may_reuse, reach_place, reach_place_at
 from edged._fast.talk.wants cimport (
-    MODE_HTTP, MODE_TCP, Listener, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, Port, REUSE_AGGRESSIVE,
-    REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
+    ClientCertificate, MODE_HTTP, MODE_TCP, Listener, PORT_CONNECTING, PORT_READ, PORT_READABLE, PORT_REUSED, Port,
+    REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE, Shared, WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, WANT_PARK, WANT_QUEUE,
 )
 
 from tests.doors.peers cimport set_address
 from tests.doors.wires cimport Wire, due_of, need
 
 REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
+
+cdef class Shown:
+    """What is told of a client's certificate."""
+    cdef ClientCertificate certificate
+    cdef tuple held
+
+    def __init__(self, bytes lines, bytes der=b"", bint refused=False):
+        self.held = lines, der
+        self.certificate = ClientCertificate(view(lines, len(lines)), view(der, len(der)), refused)
 
 cdef class Play:
     """`dials`: what the next attempts to connect come to: "connected" (also when it is empty), "refused", or "pending". `pipes`: raw
@@ -42,6 +51,7 @@ cdef class Play:
     cdef readonly Arena arena
     cdef MappedTable table
     cdef list old_tables
+    cdef list shown
     cdef dict wires                  # address of a port -> Wire
     cdef readonly list servers       # all that were ever connected to
     cdef list parked                 # Wires anybody may have
@@ -81,6 +91,7 @@ cdef class Play:
         self.http.number, self.http.port, self.http.mode, self.http.cell = 0, 80, MODE_HTTP, self.arena.listener(0, 0)
         self.tcp.number, self.tcp.port, self.tcp.mode, self.tcp.cell = 1, 81, MODE_TCP, self.arena.listener(0, 1)
         self.old_tables, self.wires, self.servers, self.parked, self.waiting, self.dials, self.log = [], {}, [], [], [], [], []
+        self.shown = []
         self.pipes = pipes
         self.idle_ok = idle_ok
         self.use_table(table)
@@ -113,8 +124,8 @@ cdef class Play:
         self.table = table
         self.s.table = &table.table if table is not None else NULL
 
-    def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80"):
-        """A connection that has been accepted; `proxy`: a PROXY header comes first."""
+    def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80", Shown shown=None):
+        """A connection that has been accepted; `proxy`: a PROXY header comes first; `shown`: it spoke TLS, which has been taken off."""
         cdef Wire w = self.new_wire()
         w.front = front_open(&self.s, &self.tcp if tcp else &self.http, &w.port)
         if w.front == NULL:
@@ -124,6 +135,10 @@ cdef class Play:
         w.front.client.local_known = True
         if proxy:
             w.front.state = FRONT_PROXY
+        if shown is not None:
+            self.shown.append(shown)
+            w.front.client.tls = True
+            w.front.client.certificate = &shown.certificate
         w.waiting += data
         self.stir(w)
         return w

@@ -206,6 +206,8 @@ cdef uint32_t exchange_begin_tcp(Shared* s, Exchange* x, const Recipe* recipe) n
     flow_open(&x.answering, FLOW_TO_EOF, 0)
     x.head_ms = s.now_ms
     s.tally.requests += 1
+    if unlikely(x.client.certificate != NULL and x.client.certificate.refused):
+        return end_cut(s, x, c"P", c"R")
     if s.table == NULL:
         return end_cut(s, x, c"S", c"C")
     hold_table(s, x)
