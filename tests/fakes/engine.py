@@ -22,6 +22,7 @@ class FakeEngine:
         self.accept_paused = False
         self.draining = False
         self.retired = 0
+        self.notices = []
         self.running = threading.Event()
         self.hold = threading.Event()            # cleared: orders wait
         self.hold.set()
@@ -61,6 +62,10 @@ class FakeEngine:
 
     def take_retired(self):
         taken, self.retired = self.retired, 0
+        return taken
+
+    def take_notices(self):
+        taken, self.notices = self.notices, []
         return taken
 
     def ring(self):

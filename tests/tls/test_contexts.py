@@ -132,14 +132,6 @@ def test_nobody_renegotiates(site):
     assert server.connection.total_renegotiations() == 0
 
 
-def test_an_end_without_farewell_is_an_end(site):
-    server = OpenSSLSide(server_context(table(), LISTENER), certified=site)
-    shake(server, PythonSide(python_client()))
-    server.connection.bio_shutdown()
-    with pytest.raises(SSL.ZeroReturnError):
-        server.read()
-
-
 # clients that show who they are
 
 @pytest.fixture(scope="module")

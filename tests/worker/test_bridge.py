@@ -108,6 +108,18 @@ def test_the_bell_lets_tables_go(engine):
     play(engine, scene)
 
 
+def test_what_the_engine_notices_is_said_once(engine, caplog):
+    async def scene(bridge, nursery):
+        engine.notices = ["one thing", "100 % of another"]
+        engine.ring()
+        await until(lambda: not engine.notices)
+        engine.ring()
+        await wait_all_tasks_blocked(0.01)
+
+    play(engine, scene)
+    assert [record.getMessage() for record in caplog.records] == ["one thing", "100 % of another"]
+
+
 def test_the_engine_is_told_all_about_a_listener(engine):
     async def scene(bridge, nursery):
         fd, port = listening_socket()
