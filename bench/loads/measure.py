@@ -29,6 +29,7 @@ class Load:
     path: str = "/"
     each_new: bool = False
     resume: bool = False         # TLS: each new connection by the ticket of the one before
+    silent: bool = False         # only connects; where connections are held
     answer_bytes: int = 0        # tcp and hello
     host: str = ""               # instead of the site's first
     hosts: int = 1               # so many of the site's hosts in use, evenly spread
@@ -48,6 +49,7 @@ class Load:
         if self.service in ("https", "hello"):
             words += ["--hello" if self.service == "hello" else "--resume" if self.resume else "--tls"]
         words += ["--each-new"] if self.each_new else []
+        words += ["--silent"] if self.silent else []
         return [*words, "--rate", str(self.rate)] if self.rate else words
 
 
@@ -179,8 +181,8 @@ class Bench:
         return now
 
     def idle_kib(self, running: Running, load: Load) -> tuple[float, dict[str, int]]:
-        """User memory of each of the load's connections once it is idle after one request; and what went wrong."""
-        self.window(running, replace(load, connections=64), seconds=0.5, warm_s=0.1)
+        """User memory of each of the load's connections once it is idle after one request, if any; and what went wrong."""
+        self.window(running, replace(load, connections=64, silent=False), seconds=0.5, warm_s=0.1)
         before = self.settled_kib(running)
         tool = self.spawn("loadgen", [*load.arguments(running), "--hold"])
         assert tool.stdout

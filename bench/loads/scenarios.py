@@ -82,6 +82,8 @@ SCENARIOS = [
              lower_is_better=True, kind="idle"),
     Scenario("tls-idle-memory", "user memory of an idle TLS connection (10,000 of them)", "KiB", 1.3, 0.9, Load(1, "https"),
              lower_is_better=True, kind="idle"),
+    Scenario("tls-silent-memory", "user memory of a TLS client that only connects (10,000 of them)", "KiB", 1.0, 0.5,
+             Load(1, "https", silent=True), lower_is_better=True, kind="idle"),
     Scenario("certificates-memory", "memory of each of 10,000 certificates", "KiB", 1.0, 0.5, Load(64, "https"),
              lower_is_better=True, kind="certificates"),
     Scenario("routes-memory", "10,000 routes, 20,000 endpoints: memory over one route", "MiB", 0.5, 0.25, Load(64, hosts=100), ROUTES,

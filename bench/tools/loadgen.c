@@ -6,7 +6,8 @@
  *   closed loop   each connection asks again as soon as it was answered
  *   open loop     --rate R: requests fall due at a fixed rate whatever the answers do, and their latency counts from when they
  *                 were due, so that a stall is seen by all the requests it would have hit
- *   hold          --hold: one request on each connection, then all stay open and idle until the standard input ends
+ *   hold          --hold: one request on each connection, or with --silent not even a handshake, then all stay open and idle until
+ *                 the standard input ends
  *
  * Prints "go" when the warm-up is over and one line of JSON at the end. */
 #include "answer.h"
@@ -35,7 +36,7 @@ struct conn {
 
 static struct {
     struct sockaddr_in to;
-    int connections, hosts, host_step, tcp, each_new, hold, tls, resume, hello;
+    int connections, hosts, host_step, tcp, each_new, hold, silent, tls, resume, hello;
     double seconds, warm_s, rate;
     uint64_t tcp_bytes;
     const char* host;            /* a format with one number when there are several */
@@ -185,6 +186,11 @@ static void conn_shake(struct conn* c)
 /* The socket is connected: what is said before the first request. */
 static void conn_greet(struct conn* c)
 {
+    if (plan.silent) {
+        c->state = ASKING_LATER;
+        held++;
+        return;
+    }
     if (plan.tls) {
         link_wrap(&c->link, tls, 0);
         SSL_set_tlsext_host_name(c->link.ssl, server_name);
@@ -394,7 +400,8 @@ int main(int argc, char** argv)
     static const struct option options[] = {
         {"connect", 1, 0, 'a'}, {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm", 1, 0, 'w'},   {"rate", 1, 0, 'r'},
         {"host", 1, 0, 'h'},    {"hosts", 1, 0, 'n'},       {"host-step", 1, 0, 'k'}, {"path", 1, 0, 'p'}, {"tcp", 1, 0, 't'},
-        {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {"tls", 0, 0, 'T'},       {"resume", 0, 0, 'R'}, {"hello", 0, 0, 'H'},  {0},
+        {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {"tls", 0, 0, 'T'},       {"resume", 0, 0, 'R'}, {"hello", 0, 0, 'H'},
+        {"silent", 0, 0, 'S'},   {0},
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
@@ -410,6 +417,7 @@ int main(int argc, char** argv)
         case 't': plan.tcp = 1; plan.tcp_bytes = strtoull(optarg, NULL, 10); break;
         case 'e': plan.each_new = 1; break;
         case 'i': plan.hold = 1; break;
+        case 'S': plan.silent = 1; break;
         case 'T': plan.tls = 1; break;
         case 'R': plan.tls = plan.resume = 1; break;
         case 'H': plan.hello = 1; break;
@@ -419,6 +427,7 @@ int main(int argc, char** argv)
     if (!plan.to.sin_port || plan.connections < 1 || plan.hosts < 1) die("usage: loadgen --connect ADDRESS:PORT --connections N ...");
     if (plan.tcp && plan.tcp_bytes == 0) die("--tcp takes the length of the answer, at least 1");
     if (plan.hello && !plan.tcp) die("--hello goes with --tcp");
+    if (plan.silent && !plan.hold) die("--silent goes with --hold");
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
     allow_descriptors();

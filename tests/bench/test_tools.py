@@ -195,6 +195,11 @@ def test_connections_are_held_open(tools: Path, backend: Ports, tls: bool) -> No
     assert (got["held"], got["answers"]) == (100, 100)
 
 
+def test_silent_connections_are_held_open(tools: Path, backend: Ports) -> None:
+    got = load(tools, backend.https, "--connections", "100", "--hold", "--silent", "--tls")
+    assert (got["held"], got["answers"], got["handshakes"]) == (100, 0, 0)
+
+
 @pytest.mark.parametrize(("answer", "fault"), [
     (lambda c: bool(c.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")), "status"),
     (lambda c: bool(c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")), "closed"),
