@@ -21,7 +21,7 @@ _TERMINATED = (Termination.EDGE, Termination.REENCRYPT)
 _NOTHING: Mapping[str, Certificate] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """All that workers need for handshakes, at one moment. Names are in lower case: a host, or "*.domain" for one label below."""
 

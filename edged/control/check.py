@@ -11,6 +11,7 @@ from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedSource, load_plugins
 from edged.model.state import State
 from edged.settings import InvalidSettings, Settings
+from edged.tls.contexts import ContextError, server_context
 from edged.tls.operator import OperatorCertificates
 
 __all__ = ["admission", "operator", "picture", "problems"]
@@ -21,6 +22,7 @@ _WAIT_MOST_S = 30.0
 def problems(settings: Settings) -> list[Problem]:
     """Everything that keeps an object from being served as written: bad fields, lost claims, names that lead nowhere."""
     given, found = operator(settings)
+    found += _speechless(settings)
     try:
         admitted, others = admission(settings, given)
     except InvalidSettings as why:
@@ -36,6 +38,18 @@ def problems(settings: Settings) -> list[Problem]:
         settings.problem(f"listener[{one.number}].route", f'there is no route "{one.route}"') for one in admitted.unserved_listeners()
     ]
     return sorted(found, key=lambda problem: (problem.origin.where, problem.origin.line))
+
+
+def _speechless(settings: Settings) -> list[Problem]:
+    """Listeners that no worker could serve: OpenSSL is asked, with the files that they name."""
+    found = []
+    for one in settings.listeners:
+        if one.tls:
+            try:
+                server_context(settings.tls, one)
+            except ContextError as why:
+                found.append(settings.problem(f"listener[{one.number}]", str(why)))
+    return found
 
 
 def operator(settings: Settings) -> tuple[OperatorCertificates, list[Problem]]:

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -57,7 +58,11 @@ def contents(old: Picture | None, new: Picture) -> dict[str, Any]:
     we do not know may need it."""
     last = _NOTHING if old is None else old
     known, needed = _by_id(last), _by_id(new)
-    names: dict[str, str | None] = {name: one.id for name, one in new.names.items() if last.names.get(name) != one}
+    names: dict[str, str | None] = {}
+    for name, one in new.names.items():
+        before = last.names.get(name)
+        if before is not one and before != one:  # mostly it is the same object
+            names[name] = one.id
     names.update((name, new.names[name].id) for name in last.alpn ^ new.alpn if name in new.names)
     names.update((name, None) for name in last.names.keys() - new.names.keys())
     return {
@@ -71,6 +76,7 @@ def contents(old: Picture | None, new: Picture) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=2)
 def _by_id(picture: Picture) -> dict[str, Certificate]:
     found = {one.id: one for one in picture.names.values()}
     if picture.default is not None:

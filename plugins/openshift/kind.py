@@ -131,7 +131,7 @@ class RouteKind:
         if made is not self._made:
             self._translation = _translation(made)
             self._objects, self._made = given, made
-            self._material.keep((one.marks for one in made), sum(len(one.marks) for one in made))
+            self._material.keep(one.marks for one in made)
         return self._translation
 
     def _all(self, given: Sequence[Object], changed: frozenset[Unit] | None, secrets: Set[Unit], services: Services) -> list[_Made]:

@@ -56,6 +56,7 @@ class Material:
         """`extended`: by all the rules of 2.2."""
         self._extended = extended
         self._checked: dict[bytes, Certificate | Trust | BadCertificate | None] = {}
+        self._kept = 0                           # how many were left when some were forgotten
         self._marks: set[bytes] = set()          # of the texts that were asked for since `keep`
 
     def secured(
@@ -79,11 +80,12 @@ class Material:
         marks, self._marks = tuple(self._marks), set()
         return marks
 
-    def keep(self, marks: Iterable[Iterable[bytes]], count: int) -> None:
-        """Forget the rest, now and then. `count`: how many marks there are at most."""
-        if len(self._checked) > 2 * count + _FEW:
+    def keep(self, marks: Iterable[Iterable[bytes]]) -> None:
+        """Forget the rest, when much has come since the last time."""
+        if len(self._checked) > 2 * self._kept + _FEW:
             needed = {mark for some in marks for mark in some}
             self._checked = {mark: made for mark, made in self._checked.items() if mark in needed}
+            self._kept = len(self._checked)
 
     # ---- certificates
 
