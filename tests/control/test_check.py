@@ -112,3 +112,21 @@ def test_sources_that_fail_are_problems(run: Any, told: str | None, site: Site, 
     monkeypatch.setattr(Plugins, "sources", lambda *_: [OfferedSource("test", Source(run))])
     found = site(SETTINGS.split("[[listener]]")[0] + '[[listener]]\naddress = "127.0.0.1:1"\n[sources.files]\n')
     assert found == ([] if told is None else [f"edged.toml:3: sources.other: {told}"])
+
+
+def test_a_listener_that_no_worker_could_serve(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    settings = '[[listener]]\naddress = "127.0.0.1:8443"\nmode = "https"\nclient_auth = "required"\nclient_ca = "ca.pem"\n'
+    (found,) = site(settings=settings)
+    assert found.startswith("edged.toml:1: listener[0]: client_ca ca.pem: ")
+
+
+def test_certificates_of_the_operator(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("nothing")
+    settings = '[[listener]]\naddress = "127.0.0.1:8443"\nmode = "https"\n[tls]\n'
+    assert site(settings=settings + 'certificates = ["bad.pem", "gone"]\n') == [
+        "bad.pem: there is no certificate in it", "gone: there is no such file or directory; it is waited for",
+    ]
+    assert site(settings=settings + 'default_certificate = "bad.pem"\n') == [
+        "edged.toml:5: tls.default_certificate: bad.pem: there is no certificate in it",
+    ]
