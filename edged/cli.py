@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_CONFIG", "main"]
 DEFAULT_CONFIG = "/etc/edged/edged.toml"
 
 _ABOUT = """\
-An edge reverse proxy: HTTP, WebSocket and TCP by host and path, from route files that may change at any time.
+An edge reverse proxy: HTTP, WebSocket, TLS and TCP by host and path, from route files that may change at any time.
 
 examples:
   edged demo                                  a complete little site to play with

@@ -15,6 +15,8 @@ _HEAD = """\
 # directory of this file.
 """
 
+_APART = ("name", "route", "trusted", "client_auth", "client_ca", "client_crl", "client_filter")      # keys that most listeners do without
+
 _SOURCES = """\
 # Where routes come from. Each source has a table of its own, which its plugin reads.
 [sources.files]
@@ -25,7 +27,7 @@ paths = ["routes.d"]
 
 def annotated() -> str:
     """The text of a settings file that changes nothing."""
-    parts = [_HEAD, "\n".join(_table("[[listener]]", ListenerTable, comment_out=("name", "route", "trusted"))), _SOURCES]
+    parts = [_HEAD, "\n".join(_table("[[listener]]", ListenerTable, comment_out=_APART)), _SOURCES]
     parts += ["\n".join(_table(f"[{name}]", kind)) for name, kind in TABLES.items()]
     return "\n".join(parts)
 
