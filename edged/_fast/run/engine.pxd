@@ -20,10 +20,11 @@ cdef enum OrderKind:             # from the Python thread to the engine
     ORDER_DRAIN = 4
     ORDER_STOP = 5
     ORDER_KEYRING = 6
+    ORDER_CONTEXT = 7
 
 cdef struct Order:
     uint8_t kind
-    int fd
+    int fd                       # or the number of a listener
     void* what
 
 cdef struct Retired:             # a table that is not in force any more but still held
@@ -61,6 +62,7 @@ cdef class Engine:
     cdef void part(self) noexcept nogil
     cdef void obey(self) noexcept nogil
     cdef void obey_one(self, Order* order) noexcept nogil
+    cdef void swap_context(self, uint32_t number, void* context) noexcept nogil
     cdef void swap_table(self, Table* table) noexcept nogil
     cdef void drain_now(self) noexcept nogil
     cdef void let_tables_go(self) noexcept nogil

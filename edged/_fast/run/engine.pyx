@@ -208,8 +208,8 @@ cdef class Engine:
 
         `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
         a certificate of their own; "client_auth": clients are asked for certificates; "filter": which subjects of these are taken, a
-        POSIX extended regular expression, "" for all. The caller keeps the context alive for as
-        long as the engine."""
+        POSIX extended regular expression, "" for all. The caller keeps the context alive until the
+        engine has obeyed `use_context` with another, or has ended."""
         cdef Listener* listener
         cdef Subjects subjects
         cdef bytes raw = name.encode()
@@ -260,6 +260,10 @@ cdef class Engine:
             del self.keyrings[:-1]               # only the last one can be in force
         self.keyrings.append(keyring)
         self.order(ORDER_KEYRING, -1, &keyring.keys)
+
+    def use_context(self, number: int, context: int) -> None:
+        """Accept the clients of a listener by another SSL_CTX from the next turn on."""
+        self.order(ORDER_CONTEXT, number, <void*><uintptr_t>context)
 
     def remove_listener(self, fd: int) -> None:
         """Accept no more on this socket; connections that came through it go on."""
@@ -429,10 +433,20 @@ cdef class Engine:
             self.swap_table(<Table*>order.what)
         elif order.kind == ORDER_KEYRING:
             core.keys = <Keys*>order.what
+        elif order.kind == ORDER_CONTEXT:
+            self.swap_context(<uint32_t>order.fd, order.what)
         elif order.kind == ORDER_DRAIN:
             self.drain_now()
         else:
             self.stopping = True
+
+    cdef void swap_context(self, uint32_t number, void* context) noexcept nogil:
+        """Also for those that are removed: connections that came in there may not have begun their handshake."""
+        cdef Listener* listener = self.listeners
+        while listener != NULL:
+            if listener.number == number:
+                listener.context = context
+            listener = listener.next
 
     cdef void swap_table(self, Table* table) noexcept nogil:
         cdef Core* core = &self.core
