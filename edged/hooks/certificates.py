@@ -33,11 +33,12 @@ def checked_certificate(
     return None if made is None else Certificate.of(*made, origin=origin)
 
 
-def checked_trust(authorities: str) -> Trust:
-    """Endpoints are believed that one of these certifies: certificates in PEM. Raises BadCertificate."""
+def checked_trust(authorities: str, *, extended: bool = True) -> Trust:
+    """Endpoints are believed that one of these certifies: certificates in PEM. `extended`: none of them may be weak. Raises
+    BadCertificate."""
     from edged.tls import verify
 
     try:
-        return Trust.of(verify.authorities(authorities))
+        return Trust.of(verify.authorities(authorities, extended=extended))
     except verify.BadCertificate as why:
         raise BadCertificate(why.wrongs) from None

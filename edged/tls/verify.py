@@ -64,13 +64,14 @@ def route_certificate(certificate: str, key: str, ca: str, *, extended: bool) ->
     return tuple(dict.fromkeys(found.der for found in (*main.certificates, *above.certificates))), every_key[0].der()
 
 
-def authorities(pem: str) -> tuple[bytes, ...]:
-    """The certificates of a destinationCACertificate, in DER; raises BadCertificate."""
+def authorities(pem: str, *, extended: bool = True) -> tuple[bytes, ...]:
+    """The certificates of a destinationCACertificate, in DER; raises BadCertificate. `extended`: none of them may be weak."""
     wrongs: list[tuple[str, str]] = []
     material = _field("destinationCACertificate", pem, wrongs)
     if not material.certificates and not wrongs:
         wrongs.append(("destinationCACertificate", "there is no certificate in it"))
-    wrongs += _weaknesses("destinationCACertificate", material.certificates)
+    if extended:
+        wrongs += _weaknesses("destinationCACertificate", material.certificates)
     if wrongs:
         raise BadCertificate(wrongs)
     return tuple(found.der for found in material.certificates)

@@ -119,7 +119,7 @@ class Material:
         if mark not in self._checked:
             try:
                 if isinstance(given, str):
-                    self._checked[mark] = checked_trust(given)
+                    self._checked[mark] = checked_trust(given, extended=self._extended)
                 else:
                     self._checked[mark] = checked_certificate(*texts, extended=self._extended, origin=given.origin)
             except BadCertificate as why:

@@ -275,6 +275,11 @@ def test_authorities(authority):
     assert authorities(f"text\n{authority.pem}{authority.intermediate.pem}") == der(*both)
 
 
+def test_weak_authorities_are_refused_by_extended_validation_alone(root):
+    weak = weakly_signed(below(root), "SHA-1")
+    assert authorities(pem(weak), extended=False) == der(weak)
+
+
 @pytest.mark.parametrize("text", ["x", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----"])
 def test_there_must_be_some(text):
     with pytest.raises(BadCertificate) as caught:
