@@ -15,4 +15,5 @@ cdef void channel_ended(Channel* c) noexcept nogil                            # 
 cdef void channel_write_failed(Channel* c) noexcept nogil
 cdef bint channel_quiet(Core* core, Channel* c) noexcept nogil                # nothing to read and not closed: fit to be parked
 cdef void channel_again(Core* core, Channel* c) noexcept nogil                # go on with it in the next turn
+cdef void channel_bulk(Core* core, Channel* c) noexcept nogil                 # a large move of its bytes, when all smaller work is done
 cdef void channels_bury(Core* core) noexcept nogil                            # end of the turn

@@ -1,5 +1,7 @@
 """An open byte stream. See channel.pxd."""
 
+from libc.stdint cimport int64_t
+
 from edged._fast.base.linux cimport (
     EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_ADD, SHUT_WR, close, edged_errno, edged_reset, edged_send2,
     edged_recv, edged_watch, shutdown,
@@ -153,6 +155,18 @@ cdef void channel_again(Core* core, Channel* c) noexcept nogil:
     core.again_last = c
 
 
+cdef void channel_bulk(Core* core, Channel* c) noexcept nogil:
+    if c.in_again:                               # then it comes to this by itself
+        return
+    c.in_again = True
+    c.again = NULL
+    if core.bulk_last != NULL:
+        core.bulk_last.again = c
+    else:
+        core.bulk_first = c
+    core.bulk_last = c
+
+
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     cdef Port* port = &c.port
     cdef uint32_t room
@@ -220,11 +234,21 @@ cdef bint shut_when_empty(Core* core, Port* port, Channel* c) noexcept nogil:
 
 cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
     cdef RelayMove move
-    if c.port.in_pipe == 0 and not relay_fits(core, source, c):
+    cdef uint64_t before
+    if c.port.in_pipe:
+        if not c.port.flags & PORT_WRITABLE:
+            return False
+    elif not relay_fits(core, source, c):
         return False
+    if core.bulk != source:
+        channel_bulk(core, source)
+        return False
+    core.bulk = NULL
+    before = c.port.sent
     move = relay_splice(core, source, c) if c.tls == NULL else sealing_move(core, source, c)
+    core.bulk_left -= <int64_t>(c.port.sent - before)
     if move == RELAY_AGAIN:
-        channel_again(core, source)              # others want their share of this turn
+        channel_bulk(core, source)               # others want their share of this turn
     return move == RELAY_MOVED
 
 

@@ -83,14 +83,14 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     Channel* shelf_prev
     Client* kept_by              # idle, and the client it belongs to
     TlsLink* tls                 # NULL: plain
-    Channel* again               # has work left from this turn
+    Channel* again               # the next one that has work left from this turn, or a large move to make
     uint64_t address_hash        # server: where it leads
     uint32_t slot                # server: of its endpoint
     int fd
     int pipe_in                  # towards us; -1: none
     int pipe_out
     uint8_t kind                 # a ChannelKind
-    uint8_t in_again
+    uint8_t in_again             # in one of these two lists
     uint8_t watched              # in epoll
     uint8_t unwatched            # 1 + the list of those that are not; 0: in none
     uint8_t spliced              # server: the answer of this exchange goes through a pipe
@@ -124,6 +124,10 @@ cdef struct Core:
     uint8_t unwatched_now        # the list of this span
     Channel* again_first
     Channel* again_last
+    Channel* bulk_first          # have a large move to make (splice, or sealing) once all smaller work is done
+    Channel* bulk_last
+    Channel* bulk                # whose turn that is now; NULL: nobody's, or the move was made
+    int64_t bulk_left            # bytes to move until epoll is asked for smaller work
     Shelf* shelves               # by slot
     Waiters* waiters             # by slot
     uint32_t slots

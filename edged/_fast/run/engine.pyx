@@ -25,7 +25,7 @@ from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
-from edged._fast.run.events cimport event, events_handshakes, events_left
+from edged._fast.run.events cimport event, events_bulk, events_forget, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
 from edged._fast.run.notices cimport notices_take
 from edged._fast.run.peercert cimport Subjects
@@ -341,7 +341,7 @@ cdef class Engine:
         core.purge_ms = core.s.now_ms + PURGE_MS
         while not self.stopping:
             wait = wheel_wait_ms(&core.wheel, core.s.now_ms, SLEEP_MOST_MS)
-            if core.again_first != NULL or core.place_freed or core.handshakes_first != NULL:
+            if core.again_first != NULL or core.bulk_first != NULL or core.handshakes_first != NULL or core.place_freed:
                 wait = 0
             elif core.waiting:
                 wait = min(wait, POLL_MS)
@@ -368,6 +368,8 @@ cdef class Engine:
                 if due == NULL:
                     break
                 serve_deadline(core, self.ring, due)
+            if core.bulk_first != NULL:
+                events_bulk(core, self.ring)
             self.end_turn()
         self.close_all()
 
@@ -528,10 +530,7 @@ cdef class Engine:
                 c = c.next
         while pool_oldest(core) != NULL:
             pool_discard(core, pool_oldest(core))
-        while core.again_first != NULL:          # nobody goes on with it any more
-            core.again_first.in_again = False
-            core.again_first = core.again_first.again
-        core.again_last = NULL
+        events_forget(core)
         channels_bury(core)
         relay_close(core)
         check(core.all == NULL and core.waiting == 0 and core.s.tally.connections == 0 and core.s.tally.pooled == 0)

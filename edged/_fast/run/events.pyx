@@ -15,6 +15,7 @@ from edged._fast.talk.wants cimport Listener, PORT_BROKEN, PORT_CONNECTING, PORT
 
 cdef enum:
     HANDSHAKES_US = 1000         # in one turn; all others wait so long at most, and for one handshake more
+    BULK_LEAST = 524288          # bytes of large moves in one turn; the last one may go beyond it
 
 
 cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil:
@@ -68,6 +69,16 @@ cdef void events_handshakes(Core* core, Ring ring) noexcept nogil:
             return
 
 
+cdef void go_on(Core* core, Ring ring, Channel* c) noexcept nogil:
+    c.in_again = False
+    if c.port.flags & PORT_GONE:
+        return
+    if c.kind == CHANNEL_CLIENT:
+        serve_client(core, ring, <Front*>c.owner)
+    elif c.owner != NULL:
+        serve_server(core, ring, c, False)
+
+
 cdef void events_left(Core* core, Ring ring) noexcept nogil:
     """What the last turn left unfinished so that others got their share."""
     cdef Channel* c = core.again_first
@@ -76,10 +87,36 @@ cdef void events_left(Core* core, Ring ring) noexcept nogil:
     core.again_last = NULL
     while c != NULL:
         after = c.again
-        c.in_again = False
-        if not c.port.flags & PORT_GONE:
-            if c.kind == CHANNEL_CLIENT:
-                serve_client(core, ring, <Front*>c.owner)
-            elif c.owner != NULL:
-                serve_server(core, ring, c, False)
+        go_on(core, ring, c)
         c = after
+
+
+cdef void events_bulk(Core* core, Ring ring) noexcept nogil:
+    """Small exchanges wait for one large move at most, or for a few that turn out not to be so large. For large ones it pays as
+    well: more has come when their turn comes, and peers that were handed their requests first are awake and at work, so that
+    sends need not wake them: on another core that is the dearest part of a send after the bytes themselves."""
+    cdef Channel* last = core.bulk_last          # those that come in meanwhile, or are not done, wait for the next turn
+    cdef Channel* c
+    core.bulk_left = BULK_LEAST
+    while core.bulk_left > 0:
+        c = core.bulk_first
+        core.bulk_first = c.again
+        if core.bulk_first == NULL:
+            core.bulk_last = NULL
+        core.bulk = c
+        go_on(core, ring, c)
+        if c == last:
+            break
+    core.bulk = NULL
+
+
+cdef void forget(Channel** first, Channel** last) noexcept nogil:
+    while first[0] != NULL:
+        first[0].in_again = False
+        first[0] = first[0].again
+    last[0] = NULL
+
+
+cdef void events_forget(Core* core) noexcept nogil:
+    forget(&core.again_first, &core.again_last)
+    forget(&core.bulk_first, &core.bulk_last)
