@@ -113,6 +113,40 @@ def test_bulk_both_ways_at_once(pipe):
         assert client.take(64).decode() == sha256(content(size))
 
 
+def test_small_exchanges_and_large_ones_go_on_beside_each_other(pipe):
+    """A large move is made when the smaller work is done: neither may keep the other waiting for ever."""
+    size, together = 24 * MIB, 4
+    arrived = []
+
+    def serves(peer):
+        if peer.take(1) == b"L":
+            peer.send(content(size))
+        else:
+            peer.send(b"!")
+            echoes(peer)
+
+    def downloads(client):
+        client.send(b"L")
+        arrived.append(sha256(client.take(size)))
+
+    edged = pipe(serves)
+    with contextlib.ExitStack() as open_now:
+        small, *large = [open_now.enter_context(edged.connect("tcp")) for _ in range(1 + together)]
+        small.send(b"S")
+        assert small.take(1) == b"!"
+        threads = [threading.Thread(target=downloads, args=(client,)) for client in large]
+        for thread in threads:
+            thread.start()
+        rounds = 0
+        while rounds < 100 or any(thread.is_alive() for thread in threads):
+            small.send(b"%064d" % rounds)
+            assert small.take(64) == b"%064d" % rounds
+            rounds += 1
+        for thread in threads:
+            thread.join()
+    assert arrived == [sha256(content(size))] * together
+
+
 def test_a_reset_goes_through_both_ways(pipe):
     ended = []
 
