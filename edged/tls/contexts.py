@@ -5,7 +5,7 @@ one, as the engine must not wait for Python.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +26,7 @@ _DH_BY_KEY, _DH_1024 = 1, 2
 _PRIORITIZE_CHACHA = 1 << 21                     # for clients that prefer it, as they compute AES slowly
 _TICKETS_MOST_S = 7 * 24 * 3600                  # RFC 8446 section 4.6.1
 
-_ALWAYS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_IGNORE_UNEXPECTED_EOF
+_ALWAYS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
 _AUTH = {
     "none": SSL.VERIFY_NONE, "optional": SSL.VERIFY_PEER, "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
 }
@@ -36,10 +36,12 @@ class ContextError(EdgedError):
     """A context cannot be made as the settings want it."""
 
 
-def server_context(tls: TlsTable, listener: Listener) -> SSL.Context:
-    """For clients of a listener. Raises ContextError. Sessions of one context are resumed by others of the same rules alone."""
+def server_context(tls: TlsTable, listener: Listener, crls: Iterable[bytes] | None = None) -> SSL.Context:
+    """For clients of a listener, whose certificates these lists (DER) must not revoke; each of their authorities needs one. None: nothing
+    is revoked. Sessions of one context are resumed by others of the same rules alone. Raises ContextError."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_options(_ALWAYS | SSL.OP_CIPHER_SERVER_PREFERENCE | _PRIORITIZE_CHACHA)
+    # Clients that leave without a goodbye are many; of an endpoint's answer it is told apart (RFC 9112 section 9.8).
+    context.set_options(_ALWAYS | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_IGNORE_UNEXPECTED_EOF | _PRIORITIZE_CHACHA)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)           # tickets hold all that is needed, for every worker
     context.set_timeout(min(2 * tls.ticket_rotation_ms // 1000, _TICKETS_MOST_S))
     if not tls.session_tickets:
@@ -54,7 +56,7 @@ def server_context(tls: TlsTable, listener: Listener) -> SSL.Context:
     _control(context, _SET_DH_AUTO, _DH_1024 if tls.ciphers == "old" else _DH_BY_KEY)
     if tls.curves and not _control(context, _SET_GROUPS_LIST, 0, tls.curves.encode()):
         raise ContextError(f'[tls] curves: OpenSSL refuses "{tls.curves}"')
-    context.set_session_id(_ask_for_certificates(context, listener))
+    context.set_session_id(_ask_for_certificates(context, listener, crls))
     return context
 
 
@@ -94,7 +96,7 @@ def _with_level(ciphers: str, level: int | None) -> str:
     return ciphers if level is None or "@SECLEVEL" in ciphers else f"{ciphers}:@SECLEVEL={level}"
 
 
-def _ask_for_certificates(context: SSL.Context, listener: Listener) -> bytes:
+def _ask_for_certificates(context: SSL.Context, listener: Listener, crls: Iterable[bytes] | None) -> bytes:
     """Set what the listener asks of its clients' certificates; answers 32 bytes that stand for these rules and no others."""
     context.set_verify(_AUTH[listener.client_auth] | SSL.VERIFY_CLIENT_ONCE)
     rules = sha256(f"{listener.client_auth}\0{listener.client_filter}\0".encode())
@@ -110,11 +112,11 @@ def _ask_for_certificates(context: SSL.Context, listener: Listener) -> bytes:
         store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     else:
         context.set_default_verify_paths()
-    if listener.client_crl:
-        pem = _read(listener.client_crl)
-        rules.update(sha256(pem).digest())
-        for crl in _crls(listener.client_crl, pem):
-            store.add_crl(crl)
+    if crls is not None:
+        rules.update(b"lists")
+        for der in crls:
+            rules.update(sha256(der).digest())
+            store.add_crl(x509.load_der_x509_crl(der))
         store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
     return rules.digest()
 
@@ -124,17 +126,6 @@ def _authorities(path: str, pem: bytes) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as why:
         raise ContextError(f"client_ca {path}: {why}") from None
-
-
-def _crls(path: str, pem: bytes) -> list[x509.CertificateRevocationList]:
-    end = b"-----END X509 CRL-----"
-    try:
-        found = [x509.load_pem_x509_crl(block + end) for block in pem.split(end)[:-1]]
-    except ValueError as why:
-        raise ContextError(f"client_crl {path}: {why}") from None
-    if not found:
-        raise ContextError(f"client_crl {path}: there is no CRL in it")
-    return found
 
 
 def _read(path: str) -> bytes:

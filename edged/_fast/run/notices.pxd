@@ -12,7 +12,8 @@ cdef struct Notices:
     uint64_t written
     uint64_t taken
     uint64_t unsaid              # left out since the last one that was written
-    int64_t next_ms              # not before
+    uint64_t span_first          # `written` when the present second began
+    int64_t span_ms
 
 # An endpoint with which TLS could not be agreed on. True: the bell is to be rung.
 cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View endpoint, const char* why) noexcept nogil

@@ -5,14 +5,18 @@ from libc.stdio cimport snprintf
 from edged._fast.base.atomic cimport load64, store64
 
 cdef enum:
-    PAUSE_MS = 1000              # one line a second says enough
+    SPAN_MS = 1000
+    SPAN_MOST = 4                # lines in this time; an endpoint that fails does so for every request
     NAME_MOST = 120
 
 
 cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View endpoint, const char* why) noexcept nogil:
     cdef char* text
     cdef int n
-    if now_ms < notices.next_ms or notices.written - load64(&notices.taken) >= NOTICES:
+    if now_ms - notices.span_ms >= SPAN_MS:
+        notices.span_ms = now_ms
+        notices.span_first = notices.written
+    if notices.written - notices.span_first >= SPAN_MOST or notices.written - load64(&notices.taken) >= NOTICES:
         notices.unsaid += 1
         return False
     text = notices.text[notices.written % NOTICES]
@@ -21,7 +25,6 @@ cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View e
     if notices.unsaid and 0 < n < NOTICE_MOST:
         snprintf(text + n, <size_t>(NOTICE_MOST - n), b" (and %llu times more)", <unsigned long long>notices.unsaid)
     notices.unsaid = 0
-    notices.next_ms = now_ms + PAUSE_MS
     store64(&notices.written, notices.written + 1)
     return True
 

@@ -22,7 +22,7 @@ from edged._fast.run.records cimport (
 )
 from edged._fast.run.tickets cimport ticket_callback
 from edged._fast.talk.wants cimport (
-    PORT_BROKEN, PORT_CONNECTING, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READABLE, PORT_SHUT, PORT_WRITABLE, Port,
+    PORT_BROKEN, PORT_CONNECTING, PORT_CUT, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READABLE, PORT_SHUT, PORT_WRITABLE, Port,
 )
 
 cdef enum:
@@ -250,8 +250,10 @@ cdef ssize_t read_failed(Core* core, Channel* c, int answer) noexcept nogil:
     if why == SSL_ERROR_WANT_READ:
         return 0
     openssl.ERR_clear_error()
-    if why == SSL_ERROR_ZERO_RETURN:
+    if why == SSL_ERROR_ZERO_RETURN or (c.tls.ended and not c.port.flags & PORT_BROKEN):
         channel_ended(c)
+        if why != SSL_ERROR_ZERO_RETURN:
+            c.port.flags |= PORT_CUT
         return 0
     c.port.flags = (c.port.flags | PORT_BROKEN) & ~<uint32_t>PORT_READABLE
     return -1

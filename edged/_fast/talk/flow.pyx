@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 from edged._fast.base.view cimport View, check, likely
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view
 from edged._fast.parse.chunked cimport CHUNK_BAD, CHUNK_END, CHUNK_MORE, ChunkEvent, chunked_next, chunked_size_line, chunked_start
-from edged._fast.talk.wants cimport PORT_BROKEN, PORT_EOF, PORT_RAW_LAST, PORT_READ, RAW_ENDLESS
+from edged._fast.talk.wants cimport PORT_BROKEN, PORT_CUT, PORT_EOF, PORT_RAW_LAST, PORT_READ, RAW_ENDLESS
 
 cdef enum:
     COPY_MOST = 4096             # a body up to this size leaves in one piece with its head
@@ -74,7 +74,7 @@ cdef int step_to_eof(Flow* flow, Port* source, Port* to) noexcept nogil:
         to.raw_left = 0
         flow.raw = False
         flow.done = True
-        flow.broken = source.flags & PORT_BROKEN != 0
+        flow.broken = source.flags & (PORT_BROKEN | PORT_CUT) != 0      # RFC 9112 section 9.8
         return FLOW_CUT if flow.broken else FLOW_DONE
     source.flags |= PORT_READ
     return FLOW_GOING

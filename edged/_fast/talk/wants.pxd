@@ -32,6 +32,7 @@ cdef enum:                       # Port.flags
     PORT_BROKEN = 16             # reset or failed: nothing can be sent or received any more
     PORT_CONNECTING = 32
     PORT_HUNG_UP = 256           # the peer has ended its direction; bytes may still wait before that end
+    PORT_CUT = 8192              # with PORT_EOF: it ended without the goodbye of TLS, so that something may be missing
     PORT_RAW_LAST = 4096         # with the raw bytes the message ends: what follows them in raw_from is not part of it
     # the engine's own
     PORT_READABLE = 64           # the kernel has, or may have, bytes for us
