@@ -22,7 +22,8 @@ class Listing:
     """What was found."""
 
     bundles: dict[str, Mark] = field(default_factory=dict)       # by path, in order of the settings, those of a directory by name
-    problems: list[Problem] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)              # paths of the settings that lead to nothing that can be read
+    problems: list[Problem] = field(default_factory=list)        # with those
     folders: set[str] = field(default_factory=set)               # to watch: whatever changes the above happens in one of them
 
 
@@ -39,6 +40,7 @@ def list_bundles(paths: Iterable[str], single: Iterable[str] = ()) -> Listing:
             listing.bundles.setdefault(path, mark_of(path))
             listing.folders.update(folder for other in beside(path, ".key") for folder, _ in ways(other))
         else:
+            listing.absent.append(path)
             listing.problems.append(Problem(Origin(path), "", "there is no such file or directory; it is waited for"))
     return listing
 
@@ -49,6 +51,7 @@ def _list_folder(listing: Listing, folder: str) -> None:
         with os.scandir(folder) as found:
             entries = {entry.name: entry for entry in found}
     except OSError as why:
+        listing.absent.append(folder)
         listing.problems.append(Problem(Origin(folder), "", f"cannot be read: {why.strerror}"))
         return
     extras = {name for name in entries if name.endswith(BESIDE)}

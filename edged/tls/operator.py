@@ -88,6 +88,7 @@ class OperatorCertificates:
         self._default = Held()
         self._authority: tuple[Mark, Problem | None] = ((), None)
         self._asleep: trio.CancelScope | None = None
+        self._wanted = False                     # to look once more
 
     async def load(self) -> None:
         """Read everything; raises InvalidSettings if the default certificate or destination_ca is configured and cannot be had."""
@@ -115,9 +116,12 @@ class OperatorCertificates:
         """Look again whenever files change, for ever; `changed` is called when that gave anything new."""
         with Watch() as watch:
             while True:
+                self._wanted = False
                 listing, blind = self._watched(watch)
                 if await self._look(listing):
                     changed()
+                if self._wanted:
+                    continue
                 with trio.move_on_after(_BLIND_S if blind else self._patience_s()) as self._asleep:
                     await watch.changes()
                     await _quiet(watch)
@@ -125,6 +129,7 @@ class OperatorCertificates:
 
     def look_again(self) -> None:
         """Look now, for files that change where inotify does not see it."""
+        self._wanted = True
         if self._asleep is not None:
             self._asleep.cancel()
 
@@ -180,8 +185,9 @@ class OperatorCertificates:
     # ---- [tls] certificates
 
     async def _read_bundles(self, listing: Listing, passphrase: bytes | None) -> None:
-        """Read those whose files have changed. The new mapping takes the place of the old one when all are read."""
-        held: dict[str, Held] = {}
+        """Read those whose files have changed; those of a directory that is not there stay. The new mapping takes the place of the old
+        one when all are read."""
+        held = {path: one for path, one in self.held.items() if path in listing.absent or os.path.dirname(path) in listing.absent}
         opener = mark_of(self._tls.key_passphrase_file)[:1]
         started_s = turn_s = told_s = time.monotonic()
         for path, mark in listing.bundles.items():

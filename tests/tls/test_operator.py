@@ -377,6 +377,22 @@ def test_a_directory_may_come_later_and_be_a_link(settings, tmp_path, one):
     follow(settings('certificates = ["certs.d"]'), play)
 
 
+def test_a_directory_that_goes_away_takes_nothing_with_it(settings, folder, tmp_path, one, two):
+    (folder / "one.pem").write_text(one.bundle)
+    (tmp_path / "two.pem").write_text(two.bundle)
+
+    async def play(followed):
+        given = followed.given
+        folder.rename(tmp_path / "moved")
+        (tmp_path / "two.pem").unlink()
+        await followed.until(lambda: len(given.problems) == 2)
+        assert shown(given) == {"one.example": "one.pem", "two.example": "two.pem"}
+        folder.mkdir()
+        await followed.until(lambda: shown(given) == {"two.example": "two.pem"})
+
+    follow(settings('certificates = ["certs.d", "two.pem"]'), play)
+
+
 def test_mounted_secrets_are_turned(settings, tmp_path, one, two, authority):
     mount = tmp_path / "mounted"
     three = authority.issue("three.example")
@@ -440,6 +456,9 @@ def test_who_asks_is_looked_for_at_once(settings, folder, one, monkeypatch):
         (folder / "one.pem").write_text(one.bundle)
         followed.given.look_again()
         await followed.until(lambda: shown(followed.given))
+        (folder / "one.pem").unlink()
+        followed.given.look_again()
+        await followed.until(lambda: not shown(followed.given))
 
     follow(settings('certificates = ["certs.d"]'), play)
 

@@ -100,7 +100,9 @@ def test_labels_of_public_keys(label):
     assert not has_key(text)
 
 
-@pytest.mark.parametrize("label", ["X509 CRL", "TRUSTED CERTIFICATE", "CERTIFICATE REQUEST", "OPENSSH PRIVATE KEY", "EC PUBLIC KEY", "PKCS7", ""])
+@pytest.mark.parametrize(
+    "label", ["X509 CRL", "TRUSTED CERTIFICATE", "CERTIFICATE REQUEST", "OPENSSH PRIVATE KEY", "EC PUBLIC KEY", "PKCS7", ""]
+)
 def test_other_labels_are_refused(leaf, label):
     for lenient in (False, True):
         told = refusal(leaf + BLOCK.replace("CERTIFICATE", label), lenient=lenient)
