@@ -55,7 +55,8 @@ def _text(name: str) -> str:
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number(), now - _BEFORE, now - _BEFORE + _YEARS_TEN)
+        x509.CertificateBuilder().subject_name(who).issuer_name(who).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BEFORE).not_valid_after(now - _BEFORE + _YEARS_TEN)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

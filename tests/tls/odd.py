@@ -22,9 +22,8 @@ def name(text):
 def made(subject, key, issuer="", issuer_key=None, *, days=(-1, 30), digest=SHA256, extensions=(), names=()):
     """A certificate; signed by itself without an issuer. `extensions`: with whether each is critical."""
     now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(
-        name(issuer or subject), name(subject), key.public_key(), x509.random_serial_number(), now + days[0] * DAY, now + days[1] * DAY
-    )
+    builder = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name(issuer or subject)).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now + days[0] * DAY).not_valid_after(now + days[1] * DAY)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
     for extension, critical in extensions:
