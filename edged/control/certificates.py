@@ -31,6 +31,7 @@ class Picture:
     default: Certificate | None = None           # for all other names, and for none
     trusts: Mapping[int, Trust] = field(default_factory=dict)
     whole: bool = True                           # False: some certificate of a route is known by its id alone; workers may have more
+    crls: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)      # by source (edged/tls/crl.py): what is revoked, as DER
 
 
 def tls_name(route: Route) -> str:
@@ -67,6 +68,7 @@ class Certificates:
         self._trusts: Counter[Trust] = Counter()                     # how many routes need each
         self._operators: Mapping[str, Certificate] = _NOTHING
         self._default: Certificate | None = None
+        self._crls: Mapping[str, tuple[bytes, ...]] = {}
         self._touched: set[str] = set()                              # names that may show something else now
         self._touched_trusts: set[Trust] = set()
         self._stale: dict[Hashable, tuple[int, float]] = {}          # name or trust: version of the state without it, and since when
@@ -94,6 +96,14 @@ class Certificates:
                 self._touched |= self._names_of.get(chosen.id, set())
         self._operators, self._default = names, default
         return self._renew(now_s)
+
+    def use_crls(self, crls: Mapping[str, tuple[bytes, ...]]) -> bool:
+        """Take the lists of what clients' authorities have revoked. Answers whether that gave a new picture."""
+        if crls == self._crls:
+            return False
+        self._crls = crls
+        self._show(self.picture.names, self.picture.alpn, self.picture.trusts)
+        return True
 
     def release(self, in_force: int, now_s: float) -> bool:
         """Withdraw what no table needs since some time; `in_force` is the oldest state that is. Answers whether that gave a new
@@ -214,7 +224,7 @@ class Certificates:
         return new
 
     def _show(self, names: Mapping[str, Certificate], alpn: frozenset[str], trusts: Mapping[int, Trust]) -> None:
-        self.picture = Picture(self.picture.version + 1, names, alpn, self._default, trusts, not self._unknown)
+        self.picture = Picture(self.picture.version + 1, names, alpn, self._default, trusts, not self._unknown, self._crls)
 
 
 def _file_of(route: Route) -> bytes:

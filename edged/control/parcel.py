@@ -54,8 +54,8 @@ class Parcels:
 
 def contents(old: Picture | None, new: Picture) -> dict[str, Any]:
     """The body of a parcel. `names`: the id of what each shows from now on, None: nothing of its own; `alpn`: those of `names` for
-    which a protocol may be agreed upon. What is not told stays as it was. While the picture is not whole nothing is forgotten, as what
-    we do not know may need it."""
+    which a protocol may be agreed upon; `crls`: all that a source has. What is not told stays as it was. While the picture is not whole
+    nothing is forgotten, as what we do not know may need it."""
     last = _NOTHING if old is None else old
     known, needed = _by_id(last), _by_id(new)
     names: dict[str, str | None] = {}
@@ -73,6 +73,7 @@ def contents(old: Picture | None, new: Picture) -> dict[str, Any]:
         "default": new.default.id if new.default is not None else None,
         "trusts": {number: [one.authorities, one.verify] for number, one in new.trusts.items() if number not in last.trusts},
         "forget_trusts": sorted(last.trusts.keys() - new.trusts.keys()) if new.whole else [],
+        "crls": {source: lists for source, lists in new.crls.items() if last.crls.get(source) != lists},
     }
 
 

@@ -22,6 +22,7 @@ from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedKind, OfferedSource, Plugins, load_plugins
 from edged.settings import InvalidSettings, Settings
 from edged.tls.operator import OperatorCertificates
+from edged.tls.revocations import Revocations
 from edged.wire import Wire, WireClosed
 
 __all__ = ["control_main", "offers"]
@@ -86,6 +87,7 @@ class _Control:
         self._compiler = Compiler(self._admission, arena, settings.defaults)
         self._certificates = Certificates(terminates=any(listener.tls for listener in settings.listeners))
         self._operator = operator
+        self._revocations = Revocations(settings.listeners)
         self._expiry = Expiry(lambda: self._certificates.picture, time.time)
         self._unknown = 0                        # routes whose certificate nobody has told yet
         self._stale = trio.Event()               # set when there may be something to withdraw
@@ -122,6 +124,7 @@ class _Control:
                         else:
                             runner.read_again()
                     self._operator.look_again()
+                    self._revocations.look_again()
                 case {"type": "stop"}:
                     return
                 case _:
@@ -139,6 +142,9 @@ class _Control:
                     nursery.start_soon(runner.run)
                 self._take_operators()
                 nursery.start_soon(self._operator.follow, self._take_operators)
+                self._revocations.load()
+                self._take_revocations()
+                nursery.start_soon(self._revocations.follow, self._take_revocations)
                 await self._first_table()
                 nursery.start_soon(self._recall.run)
                 nursery.start_soon(self._free_slots)
@@ -248,6 +254,11 @@ class _Control:
             self._publisher.show(self._certificates.picture)
             self._expiry.touch()
         self._stale.set()
+
+    def _take_revocations(self) -> None:
+        """Other certificates of clients are revoked now."""
+        if self._certificates.use_crls(self._revocations.known):
+            self._publisher.show(self._certificates.picture)
 
     def _tell_unknown(self) -> None:
         unknown = self._certificates.unknown

@@ -31,6 +31,7 @@ class Worker:
         self.names: dict[str, str] = {}
         self.default: str | None = None
         self.trusts: dict[int, Any] = {}
+        self.crls: dict[str, list[bytes]] = {}
 
     def shows(self, name: str) -> bytes | None:
         """The certificate, without its chain, that is shown for a name of a route; None: none of its own."""
@@ -64,6 +65,7 @@ class Worker:
             self.known, self.names, self.trusts = {}, {}, {}
         self.known |= told["certificates"]
         self.trusts |= told["trusts"]
+        self.crls |= told["crls"]
         for name, number in told["names"].items():
             self.names[name] = number
             if number is None:

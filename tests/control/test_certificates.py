@@ -220,6 +220,18 @@ def test_a_changed_default_is_a_new_picture() -> None:
     assert house.shows("any.test") == "newer"
 
 
+def test_what_is_revoked_is_in_every_picture_from_then_on() -> None:
+    house = House(route("a", "a.test", "A"))
+    crls = {"file:/a": (b"1",)}
+    assert house.certificates.use_crls(crls)
+    assert not house.certificates.use_crls(dict(crls))
+    before = house.certificates.picture
+    assert (before.crls, set(before.names)) == (crls, {"a.test"})
+    house.has(route("b", "b.test", "B"))
+    assert house.certificates.picture.crls is crls
+    assert house.certificates.picture.version == before.version + 1
+
+
 def test_many_at_once_are_the_same_as_one_by_one() -> None:
     def site(numbers: Iterable[int]) -> tuple[Route, ...]:
         return tuple(every[n] for n in numbers)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -33,13 +34,14 @@ def test_a_new_worker_is_told_everything_once() -> None:
             C.id: [(b"C", b"issuer"), b"key of C", b""],
         },
         "forget": [], "names": {"a": A.id, "*.b": B.id, "again": A.id}, "alpn": ["*.b"], "default": C.id,
-        "trusts": {ONE.id: [(b"ca",), True]}, "forget_trusts": [],
+        "trusts": {ONE.id: [(b"ca",), True]}, "forget_trusts": [], "crls": {},
     }
 
 
 def test_later_only_what_changed() -> None:
     nothing: dict[str, Any] = {
         "certificates": {}, "forget": [], "names": {}, "alpn": [], "default": C.id, "trusts": {}, "forget_trusts": [],
+        "crls": {},
     }
     assert contents(FIRST, FIRST) == nothing
     less = picture(2, {"a": A, "again": A}, default=C, trusts=(ONE,))
@@ -56,6 +58,14 @@ def test_a_name_is_told_again_when_only_its_alpn_changed() -> None:
     turned = picture(2, FIRST.names, alpn="a", default=C, trusts=(ONE,))
     told = contents(FIRST, turned)
     assert (told["names"], told["alpn"], told["certificates"]) == ({"*.b": B.id, "a": A.id}, ["a"], {})
+
+
+def test_what_is_revoked_is_told_source_by_source() -> None:
+    more = replace(FIRST, crls={"file:/a": (b"1", b"2"), "points:/b": (b"3",)})
+    assert contents(None, more)["crls"] == contents(FIRST, more)["crls"] == {"file:/a": (b"1", b"2"), "points:/b": (b"3",)}
+    other = replace(FIRST, crls={"file:/a": (b"2",), "points:/b": (b"3",)})
+    assert contents(more, other)["crls"] == {"file:/a": (b"2",)}
+    assert contents(other, other)["crls"] == {}
 
 
 def test_while_the_picture_is_not_whole_nothing_is_forgotten() -> None:

@@ -93,6 +93,29 @@ def test_a_change_of_endpoints_sends_no_certificates(stage: Setting, authority: 
     stage([given], story, listeners=TLS, tls=default)
 
 
+def test_workers_are_told_what_is_revoked(stage: Setting, authority: Authority, default: TlsTable, tmp_path: Path) -> None:
+    path, given = tmp_path / "revoked.pem", Given()
+    source = f"file:{path}"
+    path.write_text(authority.revocations())
+    asking = Listener(0, "tls", "127.0.0.1:0", Mode.HTTPS, tls=True, client_auth="required", client_crl=str(path))
+
+    async def story(house: House, nursery: trio.Nursery) -> None:
+        worker = await house.worker(nursery)
+        await given(route("a", "a"))
+        await house.wait_ready()
+        await until(lambda: source in worker.crls)
+        first = worker.crls[source]
+        assert len(first) == 2
+        (tmp_path / "new").write_text(authority.revocations(authority.issue("gone", client=True)))
+        (tmp_path / "new").rename(path)
+        await until(lambda: worker.crls[source] != first)
+        assert worker.wholes == [True, False]
+        late = await house.worker(nursery, 1)
+        await until(lambda: late.crls == worker.crls)
+
+    stage([given], story, listeners=(asking,), tls=default, workers=2)
+
+
 def test_whom_endpoints_are_believed_is_known_before_the_table_and_while_any_has_it(
     stage: Setting, default: TlsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
