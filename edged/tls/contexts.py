@@ -17,6 +17,7 @@ from edged.errors import EdgedError
 from edged.model.listener import Listener
 from edged.settings.tables import TlsTable
 from edged.tls import openssl
+from edged.tls.crl import BadCrl, authorities_of
 from edged.tls.profiles import VERSIONS, cipher_list
 
 __all__ = ["ContextError", "client_context", "server_context"]
@@ -109,7 +110,8 @@ def _ask_for_certificates(context: SSL.Context, listener: Listener, crls: Iterab
         for one in _authorities(listener.client_ca, pem):
             store.add_cert(crypto.X509.from_cryptography(one))
             context.add_client_ca(one)
-        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        if crls is None:                         # else each authority up to the root is judged by a list of the one above it
+            store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     else:
         context.set_default_verify_paths()
     if crls is not None:
@@ -123,8 +125,8 @@ def _ask_for_certificates(context: SSL.Context, listener: Listener, crls: Iterab
 
 def _authorities(path: str, pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as why:
+        return authorities_of(pem)
+    except BadCrl as why:
         raise ContextError(f"client_ca {path}: {why}") from None
 
 

@@ -7,12 +7,13 @@ anew costs little; what many certificates share, their issuers, is there once.
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from weakref import WeakValueDictionary
 
 import msgpack
 import trio
+from cryptography import x509
 from OpenSSL import SSL
 
 from edged._fast.run.keyring import Keyring, Served
@@ -30,7 +31,7 @@ log = logging.getLogger("edged.tls")
 
 PIECE_S = 0.005                                  # other tasks wait no longer than this
 TOLD_S, TOLD_LEAST = 1.0, 1000                   # a line each second while many are made, and one when all are
-ENTRY_MOST_BYTES = 4 * 1024 * 1024               # a certificate with its chain, or a trust
+ENTRY_MOST_BYTES = 256 * 1024 * 1024             # the CRLs of one source; all else is small
 READ_BYTES = 64 * 1024
 
 
@@ -52,6 +53,11 @@ class Store:
         """The newest."""
         return self._held.keyring
 
+    @property
+    def crls(self) -> Mapping[str, tuple[bytes, ...]]:
+        """What is revoked, by source."""
+        return self._held.crls
+
     async def take(self, fd: int, whole: bool) -> Keyring:
         """Make the next keyring by the changes in a memory file, a msgpack map as `_Draft` tells; `whole`: by them alone. Other tasks go
         on meanwhile. Raises CertificatesRefused. The keyring before must be kept until no engine looks at it."""
@@ -72,6 +78,7 @@ class _Held:
         self.names: dict[bytes, str] = before.names.copy() if before else {}          # to the ids of certificates
         self.default: str | None = before.default if before else None
         self.trusts: dict[int, SSL.Context] = before.trusts.copy() if before else {}
+        self.crls: dict[str, tuple[bytes, ...]] = before.crls.copy() if before else {}     # by source
         self.keyring: Keyring = Keyring(before.keyring if before else None)
 
 
@@ -81,6 +88,7 @@ class _Draft:
     "certificates": {id: [[DER, the leaf first, ...], key, OCSP answer]}    "forget": [id, ...]
     "names": {name: id, or None for the default}    "alpn": [those of these names that agree on a protocol, ...]
     "default": id or None    "trusts": {id: [[DER, ...], whether it is verified]}    "forget_trusts": [id, ...]
+    "crls": {source, as `edged.tls.crl` names it: [DER, ...]}
     """
 
     def __init__(self, before: _Held, whole: bool, issuers: "_Issuers", tls: TlsTable) -> None:
@@ -99,7 +107,7 @@ class _Draft:
         source = msgpack.Unpacker(
             _File(fd), read_size=READ_BYTES, max_buffer_size=ENTRY_MOST_BYTES, raw=False, strict_map_key=False
         )
-        maps = {"certificates": self._certificate, "names": self._name, "trusts": self._trust}
+        maps = {"certificates": self._certificate, "names": self._name, "trusts": self._trust, "crls": self._crls}
         lists = {"alpn": self._agrees, "forget": self._forget, "forget_trusts": self._forget_trust}
         for _ in range(source.read_map_header()):
             part = source.unpack()
@@ -184,6 +192,15 @@ class _Draft:
             prepare_client(openssl.context_address(context))
         self._held.trusts[told] = context
         self._held.keyring.put_trust(told, openssl.context_address(context), context)
+
+    def _crls(self, source: object, entry: object) -> None:
+        if not isinstance(source, str) or not isinstance(entry, list):
+            raise ValueError("what should be CRLs is none")
+        crls = tuple(_ders(entry))
+        if crls != self._before.crls.get(source):
+            for der in crls:
+                x509.load_der_x509_crl(der)
+        self._held.crls[source] = crls
 
     def _name(self, name: object, certificate: object) -> None:
         self._names[_text(name)] = _id_or_none(certificate)

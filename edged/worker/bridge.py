@@ -51,7 +51,9 @@ class EngineLike(Protocol):
     def run(self) -> None: ...
     def use_table(self, table: Any) -> None: ...
     def use_keyring(self, keyring: Any) -> None: ...
+    def use_context(self, number: int, context: int) -> None: ...
     def take_retired(self) -> int: ...
+    def take_notices(self) -> list[str]: ...
     def drain(self) -> None: ...
     def stop(self) -> None: ...
 
@@ -64,10 +66,10 @@ class Bridge:
     """Runs one engine."""
 
     def __init__(self, engine: EngineLike, listeners: Mapping[int, Listener], tls: Mapping[int, Mapping[str, Any]]) -> None:
-        """`tls`: of the listeners that speak it, by number, what the engine is told about it."""
+        """`tls`: of the listeners that speak it, by number, what the engine is told about it; owns what the engine then uses."""
         self._engine = engine
         self._listeners = listeners
-        self._tls = tls
+        self._tls = dict(tls)
         self._sockets: dict[int, list[int]] = {}         # slot -> descriptors that the engine accepts on
         self._rang = trio.Event()
         self._ended = trio.Event()
@@ -89,6 +91,8 @@ class Bridge:
                 await trio.lowlevel.wait_readable(self._engine.bell)
                 os.eventfd_read(self._engine.bell)
                 self._engine.take_retired()
+                for notice in self._engine.take_notices():
+                    log.warning("%s", notice)
                 self._tell_if_paused()
                 self._rang.set()
                 self._rang = trio.Event()
@@ -120,10 +124,16 @@ class Bridge:
         while self._engine.version_in_force != version:
             await self._rang.wait()
 
-    async def use_keyring(self, keyring: Any) -> None:
-        """Put certificates and trusts in force; returns when they are. The engine keeps the keyring before as long as it needs it."""
+    async def use_keyring(self, keyring: Any, renewed: Mapping[int, Mapping[str, Any]]) -> None:
+        """Put certificates and trusts in force, and what some listeners are told anew about TLS; returns when all is."""
+        before = [self._tls[number] for number in renewed]       # own contexts that the engine may use until it has obeyed
+        self._tls |= renewed
         self._engine.use_keyring(keyring)
-        await self.settle()
+        for number, speech in renewed.items():
+            self._engine.use_context(number, speech["context"])
+        with trio.CancelScope(shield=True):
+            await self.settle()
+        del before
 
     # sockets
 

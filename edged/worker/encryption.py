@@ -3,36 +3,46 @@
 OpenSSL is loaded when something needs it: a site without TLS does without its memory.
 """
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from edged.errors import EdgedError
 from edged.model.listener import Listener
 from edged.settings import Settings
 from edged.tls.tickets import Ratchet, now_ms
 
 if TYPE_CHECKING:
-    from OpenSSL import SSL
-
     from edged._fast.run.keyring import Keyring
     from edged.tls.store import Store
 
-__all__ = ["Encryption"]
+__all__ = ["Encryption", "Speech"]
+
+log = logging.getLogger("edged.worker")
 
 LOOK_MOST_MS = 60_000                            # a machine that slept wakes up in another period
 
+Speech = Mapping[str, Any]                       # how a listener speaks TLS, as the engine takes it; "owner" is the context itself
+Crls = tuple[bytes, ...] | None                  # lists that are known; None: none are asked for
+
 
 class Encryption:
-    """Must outlive the engine, which holds addresses of its contexts."""
-
     def __init__(self, settings: Settings) -> None:
         """Raises ContextError if a listener cannot speak as the settings want it, NoOpenSSL if nobody can."""
         self._tls = settings.tls
         self._store: Store | None = None
-        self._contexts: dict[tuple[str, ...], SSL.Context] = {}      # by what they ask of clients
+        self._taking = trio.Lock()
         self._turning = trio.CancelScope()       # around the task that turns the present ticket keys
-        self.listeners = {one.number: self._speech(one) for one in settings.listeners if one.tls}      # as the engine takes them
+        self._ends = {one.number: one for one in settings.listeners if one.tls}      # where TLS ends
+        self._crls: dict[int, Crls] = {}
+        self.listeners: dict[int, Speech] = {}   # by number
+        for number, listener in self._ends.items():
+            crls = _first_crls(listener)
+            self.listeners[number] = self._speech(number, crls)
+            self._crls[number] = crls
 
     @property
     def is_complete(self) -> bool:
@@ -44,29 +54,52 @@ class Encryption:
         """The newest; None while none has come."""
         return None if self._store is None else self._store.keyring
 
-    def _speech(self, listener: Listener) -> Mapping[str, Any]:
+    async def take(self, fd: int, whole: bool) -> "tuple[Keyring, Mapping[int, Speech]]":
+        """The keyring that a message of certificates makes, and those of `listeners` that speak otherwise from now on, as others are
+        revoked. The engine may use what it had before until it has obeyed. Raises CertificatesRefused, NoOpenSSL."""
+        from edged.tls.store import Store
+
+        async with self._taking:
+            store = self._store or Store(self._tls)
+            keyring = await store.take(fd, whole)
+            self._store = store
+            return keyring, await self._renew(store)
+
+    async def _renew(self, store: "Store") -> Mapping[int, Speech]:
+        from edged.tls.crl import source_of
+
+        renewed = {}
+        for number, listener in self._ends.items():
+            crls = store.crls.get(source_of(listener), self._crls[number])
+            if crls == self._crls[number]:
+                continue
+            try:
+                speech = await trio.to_thread.run_sync(self._speech, number, crls)      # large lists take their time
+            except EdgedError as why:
+                log.error('listener "%s" goes on with the CRLs that it has: %s', listener.name, str(why))
+                continue
+            self.listeners[number] = renewed[number] = speech
+            self._crls[number] = crls
+        return renewed
+
+    def _speech(self, number: int, crls: Crls) -> Speech:
         from edged._fast.run.tls import prepare_server
         from edged.tls import openssl
         from edged.tls.contexts import server_context
 
-        openssl.load()
-        kind = (listener.client_auth, listener.client_ca, listener.client_crl, listener.client_filter)
-        if kind not in self._contexts:
-            self._contexts[kind] = server_context(self._tls, listener)
-            prepare_server(openssl.context_address(self._contexts[kind]), self._tls.session_tickets)
+        listener = self._ends[number]
+        alike = (other for other, known in self._crls.items() if known == crls and _rules(self._ends[other]) == _rules(listener))
+        context = next((self.listeners[other]["owner"] for other in alike), None)
+        if context is None:
+            openssl.load()
+            context = server_context(self._tls, listener, crls)
+            prepare_server(openssl.context_address(context), self._tls.session_tickets)
         return {
-            "context": openssl.context_address(self._contexts[kind]), "strict_sni": self._tls.strict_sni,
-            "client_auth": listener.client_auth != "none", "filter": listener.client_filter,
+            "context": openssl.context_address(context), "strict_sni": self._tls.strict_sni,
+            "client_auth": listener.client_auth != "none", "filter": listener.client_filter, "owner": context,
         }
 
-    async def take(self, fd: int, whole: bool) -> "Keyring":
-        """The keyring that a message of certificates makes. Raises CertificatesRefused, NoOpenSSL."""
-        from edged.tls.store import Store
-
-        store = self._store or Store(self._tls)
-        keyring = await store.take(fd, whole)
-        self._store = store
-        return keyring
+    # tickets
 
     def use_tickets(self, period: int, secret: bytes, nursery: trio.Nursery) -> None:
         """Seal and open tickets by keys made from this secret, and turn them as time goes on. Raises ValueError."""
@@ -88,3 +121,29 @@ class Encryption:
 
         ratchet.turn(now_ms())
         use_ticket_keys(ratchet.keys())
+
+
+def _rules(listener: Listener) -> tuple[str, ...]:
+    """Listeners where these are the same share a context."""
+    return listener.client_auth, listener.client_ca, listener.client_crl, listener.client_filter
+
+
+def _first_crls(listener: Listener) -> Crls:
+    """Until control has sent some. Where authorities publish lists, nobody comes in without: () lets nobody in. Raises ContextError."""
+    if listener.client_auth == "none":
+        return None
+    from edged.tls.contexts import ContextError
+    from edged.tls.crl import BadCrl, authorities_of, points_of, read_crls
+
+    path = listener.client_crl or listener.client_ca
+    if not path:
+        return None
+    try:
+        data = Path(path).read_bytes()
+        if listener.client_crl:
+            return tuple(one.der for one in read_crls(data))
+        return () if points_of(authorities_of(data)) else None
+    except OSError as why:
+        raise ContextError(f"{path}: {why.strerror}") from None
+    except BadCrl as why:
+        raise ContextError(f"{path}: {why}") from None

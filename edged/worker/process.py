@@ -151,13 +151,13 @@ class Worker:
 
     async def _take_certificates(self, wire: Wire, version: int, fd: int, whole: bool) -> None:
         try:
-            keyring = await self._encryption.take(fd, whole)
+            keyring, renewed = await self._encryption.take(fd, whole)
         except EdgedError as why:
             log.error("certificates %s are refused: %s", version, str(why))
             await wire.send({"type": "certificates_refused", "version": version, "why": str(why)})
             return
         if self._bridge is not None:
-            await self._bridge.use_keyring(keyring)
+            await self._bridge.use_keyring(keyring, renewed)
             await self._serve_if_complete()
         await wire.send({"type": "certificates_in_force", "version": version})
 

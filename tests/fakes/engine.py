@@ -17,6 +17,7 @@ class FakeEngine:
         self.told = []
         self.accepting = {}                      # descriptor -> (number, name, mode, accept_proxy, trusted, port, tls)
         self.keyring = None
+        self.contexts = {}                       # by the number of a listener: those that took the place of another
         self.version_in_force = 0
         self.idle = True
         self.accept_paused = False
@@ -52,6 +53,9 @@ class FakeEngine:
 
     def use_keyring(self, keyring):
         self._order("keyring", keyring)
+
+    def use_context(self, number, context):
+        self._order("context", number, context)
 
     def drain(self):
         self._order("drain")
@@ -90,6 +94,8 @@ class FakeEngine:
                     self.ring()
                 case ("keyring", keyring):
                     self.keyring = keyring
+                case ("context", number, context):
+                    self.contexts[number] = context
                 case ("drain",):
                     self.draining = True
                     self.ring()

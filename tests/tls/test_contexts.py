@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from edged.tls.contexts import ContextError, client_context, server_context
+from edged.tls.crl import read_crls
 from tests.tls.talk import LISTENER, OpenSSLSide, PythonSide, Refused, python_client, python_server, shake, table
 
 V10, V11, V12, V13 = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -17,10 +18,10 @@ EASY = "DEFAULT:@SECLEVEL=0"
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion")     # the old ones are what is tested
 
 
-def meet(client, certified, listener=LISTENER, **words):
+def meet(client, certified, listener=LISTENER, crls=None, **words):
     """A client of Python's and a listener's context; answers the client's side, in peace."""
     side = PythonSide(client)
-    shake(OpenSSLSide(server_context(table(**words), listener), certified=certified), side)
+    shake(OpenSSLSide(server_context(table(**words), listener, crls), certified=certified), side)
     return side.object
 
 
@@ -142,12 +143,15 @@ def folder(tmp_path_factory, authority, other):
     (folder / "both.pem").write_text("for the two of us\n" + other.pem + authority.pem)
     (folder / "none.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (folder / "empty.pem").write_text("")
-    (folder / "crl.pem").write_text(authority.revocations(authority.issue("gone", client=True)))
     return folder
 
 
-def asking(folder, auth="required", ca="ca.pem", crl=""):
-    return replace(LISTENER, client_auth=auth, client_ca=ca and str(folder / ca), client_crl=crl and str(folder / crl))
+def asking(folder, auth="required", ca="ca.pem"):
+    return replace(LISTENER, client_auth=auth, client_ca=ca and str(folder / ca))
+
+
+def lists(pem):
+    return [one.der for one in read_crls(pem.encode())]
 
 
 @pytest.mark.parametrize(
@@ -191,37 +195,36 @@ def test_without_authorities_of_its_own_those_of_the_system_count(folder, author
 
 
 @pytest.mark.parametrize(("name", "good"), [("gone", False), ("ann", True)])
-def test_revoked_clients(authority, site, tmp_path, name, good):
+def test_revoked_clients(folder, authority, site, name, good):
     people = {one: authority.issue(one, client=True) for one in ("gone", "ann")}
-    (tmp_path / "ca.pem").write_text(authority.pem)
-    (tmp_path / "crl.pem").write_text(authority.revocations(people["gone"]))
+    crls = lists(authority.revocations(people["gone"]))
     client = python_client(certified=people[name])
     if good:
-        meet(client, site, asking(tmp_path, crl="crl.pem"))
+        meet(client, site, asking(folder), crls)
     else:
         with pytest.raises(Refused, match="certificate verify failed"):
-            meet(client, site, asking(tmp_path, crl="crl.pem"))
+            meet(client, site, asking(folder), crls)
 
 
-def test_whoever_is_on_no_list_at_all_is_refused(folder, authority, other, site, tmp_path):
-    """Checks of revocation fail closed: every authority of the chain needs its list."""
-    (tmp_path / "ca.pem").write_text(authority.pem)
-    (tmp_path / "crl.pem").write_text(other.revocations())
+@pytest.mark.parametrize("known", ["none at all", "those of others", "that of the root alone"])
+def test_whoever_is_judged_by_a_list_that_is_missing_is_refused(folder, authority, other, site, known):
+    """Every authority of the chain needs its list."""
+    crls = {"none at all": [], "those of others": lists(other.revocations()), "that of the root alone": lists(authority.revocations())[1:]}
+    client = python_client(certified=authority.issue("ann", client=True))
+    meet(client, site, asking(folder), lists(authority.revocations()))
     with pytest.raises(Refused):
-        meet(python_client(certified=authority.issue("ann", client=True)), site, asking(tmp_path, crl="crl.pem"))
+        meet(client, site, asking(folder), crls[known])
 
 
 @pytest.mark.parametrize(
-    ("ca", "crl", "told"),
+    ("ca", "told"),
     [
-        ("missing.pem", "", "missing.pem: No such file"), ("none.pem", "", "client_ca .*none.pem: "),
-        ("empty.pem", "", "client_ca .*empty.pem: "), ("ca.pem", "missing.pem", "missing.pem: No such file"),
-        ("ca.pem", "ca.pem", "client_crl .*ca.pem: there is no CRL in it"),
+        ("missing.pem", "missing.pem: No such file"), ("none.pem", "client_ca .*none.pem: "), ("empty.pem", "client_ca .*empty.pem: "),
     ],
 )
-def test_files_that_cannot_be_used_are_named(folder, ca, crl, told):
+def test_files_that_cannot_be_used_are_named(folder, ca, told):
     with pytest.raises(ContextError, match=told):
-        server_context(table(), asking(folder, ca=ca, crl=crl))
+        server_context(table(), asking(folder, ca=ca))
 
 
 # towards endpoints
@@ -268,6 +271,13 @@ def test_what_clients_must_speak_does_not_bind_endpoints(authority, site, words,
     else:
         with pytest.raises(Refused):
             reach(python_server(site, version=version), [authority.root.certificate], **words)
+
+
+def test_an_endpoint_that_leaves_without_farewell_may_have_left_something_out(authority, site):
+    connection = reach(python_server(site), [authority.root.certificate])
+    connection.bio_shutdown()
+    with pytest.raises(SSL.SysCallError):
+        connection.recv(1)
 
 
 def test_an_authority_that_is_none_is_told():

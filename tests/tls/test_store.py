@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edged._fast.run.material import material_alive
 from edged.model.certificate import Certificate, Trust
 from edged.tls import store as rooms
+from edged.tls.crl import read_crls
 from edged.tls.store import CertificatesRefused, Store
 from tests.tls.talk import certificate, table
 
@@ -171,6 +172,27 @@ def test_trusts(authority, other):
     play(scene)
 
 
+def test_lists_of_what_is_revoked(authority, other):
+    mine, theirs = (tuple(one.der for one in read_crls(each.revocations().encode())) for each in (authority, other))
+
+    async def scene(store):
+        assert store.crls == {}
+        await take(store, crls={"file:a": list(mine), "file:b": []})
+        assert store.crls == {"file:a": mine, "file:b": ()}
+        await take(store, crls={"file:b": list(theirs)})
+        assert store.crls == {"file:a": mine, "file:b": theirs}
+        await take(store)
+        assert store.crls == {"file:a": mine, "file:b": theirs}
+        for wrong in ({"file:a": [b"nonsense"]}, {"file:a": ["text"]}, {7: []}, {"file:a": 7}):
+            with pytest.raises(CertificatesRefused):
+                await take(store, crls=wrong)
+        assert store.crls == {"file:a": mine, "file:b": theirs}
+        await take(store, whole=True)
+        assert store.crls == {}
+
+    play(scene)
+
+
 def spoilt(kept, shop, blog):
     """What is wrong, and what is said about it."""
     der, key = shop.chain[0], shop.key
@@ -239,9 +261,19 @@ def test_what_is_wrong_is_refused_as_a_whole(shop, blog, many):
 
 BODIES = [
     b"", b"nonsense", msgpack.packb([1]), msgpack.packb(NOTHING) + b"\0",
-    msgpack.packb({"certificates": {"a": b"x" * rooms.ENTRY_MOST_BYTES}}),
     b"\xdf\xff\xff\xff\xff",                      # a map of four thousand million entries
 ]
+
+
+def test_an_entry_that_is_larger_than_any_is_refused(monkeypatch, shop):
+    monkeypatch.setattr(rooms, "ENTRY_MOST_BYTES", rooms.READ_BYTES)
+
+    async def scene(store):
+        await take(store, certificates={shop.id: packed(shop)})
+        with pytest.raises(CertificatesRefused):
+            await take(store, certificates={"a": b"x" * rooms.READ_BYTES})
+
+    play(scene)
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -85,7 +85,7 @@ def test_a_keyring_is_used_when_the_engine_has_obeyed(engine):
         used = trio.Event()
 
         async def use():
-            await bridge.use_keyring("the next")
+            await bridge.use_keyring("the next", {3: {"context": 33}})
             used.set()
 
         nursery.start_soon(use)
@@ -95,6 +95,11 @@ def test_a_keyring_is_used_when_the_engine_has_obeyed(engine):
         engine.hold.set()
         await used.wait()
         assert engine.keyring == "the next"
+        assert engine.contexts == {3: 33}
+        fd, _ = listening_socket()
+        bridge.listen(0, 3, fd)
+        await bridge.settle()
+        assert engine.accepting[fd][-1] == {"context": 33}
 
     play(engine, scene)
 

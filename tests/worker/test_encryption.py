@@ -1,21 +1,29 @@
 """A worker that speaks TLS: when it begins to, what it shows, and what its tickets are worth."""
 
 import contextlib
+import datetime
 import os
 import ssl
 
+import msgpack
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from trio.testing import MockClock
 
 from edged._fast.run import tickets as sealing
+from edged._fast.run.material import material_alive
 from edged.settings.load import read
+from edged.tls import openssl
 from edged.tls.contexts import ContextError
+from edged.tls.crl import read_crls
 from edged.tls.tickets import Ratchet, now_ms
 from edged.wire import WireClosed
 from edged.worker import encryption
 from edged.worker.encryption import Encryption
-from tests.scenarios.harness.authority import common_name
+from tests.scenarios.harness.authority import common_name, key_of
 from tests.tls.talk import certificate, python_client
 from tests.worker.stage import PLAIN, SECURE, ask, play
 
@@ -260,15 +268,152 @@ def test_listeners_with_the_same_rules_share_a_context(tmp_path, authority):
     text = PLAIN + SECURE + tcp + SECURE.replace("secure", "asking") + asking + '[tls]\nstrict_sni = true\n'
     spoken = Encryption(settings_of(tmp_path, text)).listeners
     assert spoken.keys() == {1, 2, 3}
-    assert spoken[1] == spoken[2] == {"context": spoken[1]["context"], "strict_sni": True, "client_auth": False, "filter": ""}
-    assert spoken[3] == {"context": spoken[3]["context"], "strict_sni": True, "client_auth": True, "filter": "CN=ann"}
-    assert spoken[3]["context"] != spoken[1]["context"]
+    owners = [speech["owner"] for speech in spoken.values()]
+    assert owners[0] is owners[1] is not owners[2]
+    assert spoken[1] == spoken[2]
+    for number, told in ((1, {"client_auth": False, "filter": ""}), (3, {"client_auth": True, "filter": "CN=ann"})):
+        address = openssl.context_address(spoken[number]["owner"])
+        assert spoken[number] == {"context": address, "strict_sni": True, "owner": spoken[number]["owner"], **told}
 
 
-def test_a_listener_that_cannot_be_served_ends_the_start(tmp_path, authority):
-    path = tmp_path / "ca.pem"
-    path.write_text(authority.pem)
-    settings = settings_of(tmp_path, f'{SECURE}client_auth = "required"\nclient_ca = "{path}"\n')
-    path.write_text("nonsense")
-    with pytest.raises(ContextError, match=r"client_ca .*ca\.pem"):
+@pytest.mark.parametrize(("key", "told"), [("client_ca", "no certificate"), ("client_crl", "no CRL"), ("client_crl", "No such file")])
+def test_a_listener_that_cannot_be_served_ends_the_start(tmp_path, authority, key, told):
+    for name in ("client_ca", "client_crl"):
+        (tmp_path / name).write_text(authority.pem + authority.revocations())
+    text = f'{SECURE}client_auth = "required"\nclient_ca = "{tmp_path}/client_ca"\nclient_crl = "{tmp_path}/client_crl"\n'
+    settings = settings_of(tmp_path, text)
+    (tmp_path / key).write_text("-----BEGIN NOTHING-----")
+    if told == "No such file":
+        (tmp_path / key).unlink()
+    with pytest.raises(ContextError, match=f"{key}: .*{told}"):
         Encryption(settings)
+
+
+# what is revoked
+
+def der_of(pem):
+    return [one.der for one in read_crls(pem.encode())]
+
+
+async def enters(address, context):
+    return await asks(trio.SSLStream(await trio.open_tcp_stream(*address), context, server_hostname="a", https_compatible=True))
+
+
+async def asks(stream):
+    """Whether there is an answer."""
+    try:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = b"".join([part async for part in stream])
+        await stream.aclose()
+    except trio.BrokenResourceError:
+        return False
+    return answer.startswith(b"HTTP/1.1 ")
+
+
+def test_what_is_revoked_changes_while_the_listener_accepts(tmp_path, shown, authority):
+    ann, bob = (authority.issue(name, client=True) for name in ("ann", "bob"))
+    ca, crl = tmp_path / "ca.pem", tmp_path / "crl.pem"
+    ca.write_text(authority.pem)
+    crl.write_text(authority.revocations())
+    listeners = f'{SECURE}client_auth = "required"\nclient_ca = "{ca}"\nclient_crl = "{crl}"\n'
+    people = {name: python_client(certified=one) for name, one in (("ann", ann), ("bob", bob))}
+
+    async def scene(stage):
+        control = await stage.control()
+        await stage.certify(control, 1, **parts(shown))
+        await stage.publish(control, 1)
+        address = await stage.listen()
+        await stage.wire.receive()
+        assert (await control.receive())[0]["type"] == "table_in_force"
+        begun = await trio.open_tcp_stream(*address)             # it shakes hands by what is in force then
+        for revoked, good in [((ann,), {"bob"}), ((), {"ann", "bob"}), ((ann, bob), set())]:
+            lists = {f"file:{crl}": der_of(authority.revocations(*revoked)), "file:/of/others": []}
+            assert (await stage.certify(control, 2, whole=False, **parts(shown), crls=lists))["type"] == "certificates_in_force"
+            assert {name for name, context in people.items() if await enters(address, context)} == good
+        assert not await asks(trio.SSLStream(begun, people["ann"], server_hostname="a", https_compatible=True))
+        await begun.aclose()
+        await stage.wire.send({"type": "stop"})
+
+    play(tmp_path, scene, listeners=listeners)
+
+
+def test_where_authorities_publish_lists_nobody_comes_in_before_they_are_known(tmp_path, shown, authority):
+    """The root says where its list is; whoever is judged by one that is missing is refused (openshift-routes.md 7.8)."""
+    ann = authority.issue("ann", client=True)
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.pem + published(authority))
+    listeners = f'{SECURE}client_auth = "required"\nclient_ca = "{ca}"\n'
+
+    async def scene(stage):
+        control = await stage.control()
+        await stage.certify(control, 1, **parts(shown))
+        await stage.publish(control, 1)
+        address = await stage.listen()
+        await stage.wire.receive()
+        assert (await control.receive())[0]["type"] == "table_in_force"
+        client = python_client(certified=ann)
+        assert not await enters(address, client)
+        lists = {f"points:{ca}": der_of(authority.revocations())}
+        assert (await stage.certify(control, 2, whole=False, **parts(shown), crls=lists))["type"] == "certificates_in_force"
+        assert await enters(address, client)
+        await stage.wire.send({"type": "stop"})
+
+    play(tmp_path, scene, listeners=listeners)
+
+
+def published(authority):
+    """An authority below the same root that names a distribution point."""
+    key = key_of("ec", 77)
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://lists.example/root.crl")], None, None, None)
+    now = datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "published")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(authority.root.certificate.subject).public_key(key.public_key())
+    builder = builder.serial_number(7).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+    return builder.sign(authority.root.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def test_listeners_whose_lists_cannot_be_used_go_on_as_before(tmp_path, shown, authority, caplog):
+    ca, crl = tmp_path / "ca.pem", tmp_path / "crl.pem"
+    ca.write_text(authority.pem)
+    crl.write_text(authority.revocations())
+    settings = settings_of(tmp_path, f'{SECURE}client_auth = "required"\nclient_ca = "{ca}"\nclient_crl = "{crl}"\n')
+
+    async def main():
+        own = Encryption(settings)
+        before = dict(own.listeners)
+        ca.unlink()
+        fd = os.memfd_create("certificates")
+        os.write(fd, msgpack.packb({"crls": {f"file:{crl}": der_of(authority.revocations(authority.issue("ann", client=True)))}}))
+        _, renewed = await own.take(fd, True)
+        assert (renewed, own.listeners) == ({}, before)
+        ca.write_text(authority.pem)
+        _, renewed = await own.take(fd, True)
+        assert renewed == own.listeners != before
+        os.close(fd)
+
+    trio.run(main)
+    assert 'listener "secure" goes on with the CRLs that it has: ' in caplog.text
+
+
+def test_replaced_certificates_are_let_go(tmp_path, shown, authority):
+    changing = [certificate(authority.issue("changing")) for _ in range(2)]
+
+    async def scene(stage):
+        control = await stage.control()
+        await stage.certify(control, 1, **parts(shown))
+        await stage.publish(control, 1)
+        await stage.wire.receive()
+        assert (await control.receive())[0]["type"] == "table_in_force"
+        before = material_alive()
+        for step in range(50):
+            new, old = changing[step % 2], changing[(step + 1) % 2]
+            told = await stage.certify(
+                control, step, whole=False, certificates={new.id: [list(new.chain), new.key, new.ocsp]}, names={"changing": new.id},
+                default=shown["default"].id, forget=[old.id],
+            )
+            assert told["type"] == "certificates_in_force"
+            assert material_alive() <= before + 2    # the new one, and what the engine had before
+        await stage.wire.send({"type": "stop"})
+
+    play(tmp_path, scene, listeners=SECURE)
