@@ -18,6 +18,7 @@ from edged.wire import Wire, WireClosed, WireError, wire_pair
 
 log = logging.getLogger("edged.supervisor")
 
+SECRETS = ("DEFAULT_CERTIFICATE",)               # of the environment: settings have them, and /proc need not show them for each child
 UNREAD_MOST = 256                                # messages that a child may leave unread before it counts as stuck
 LEAVE_S = 5.0                                    # between a closed wire and the end of the process
 
@@ -145,12 +146,13 @@ def command(wing: str, index: int, wire_fd: int) -> list[str]:
 def _spawn(wing: str, index: int, wire_end: socket.socket, identity: Identity | None) -> "subprocess.Popen[bytes]":
     """Signals stay blocked from before the start until the child ignores them."""
     words = command(wing, index, wire_end.fileno())
+    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RULED_BY_WIRE)
     try:
         if identity is None:
-            return subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[wire_end.fileno()])
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[wire_end.fileno()], env=environment)
         return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, pass_fds=[wire_end.fileno()],
+            words, stdin=subprocess.DEVNULL, pass_fds=[wire_end.fileno()], env=environment,
             user=identity.user_id, group=identity.group_id, extra_groups=identity.groups,
         )
     finally:

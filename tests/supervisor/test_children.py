@@ -138,6 +138,21 @@ def test_a_child_runs_as_whom_it_should(monkeypatch, capfd):
     assert {int(group) for group in re.search(r"Groups:\t(.*)", status)[1].split()} == set(groups)
 
 
+def test_keys_of_the_environment_do_not_go_on(monkeypatch, capfd):
+    monkeypatch.setenv("DEFAULT_CERTIFICATE", "a private key")
+    monkeypatch.setenv("ROUTER_DOMAIN", "apps.test")
+    monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/usr/bin/env"])
+
+    async def main():
+        return await Child("worker", 0, None).attend(nobody_hears)
+
+    monkeypatch.setattr(children, "LEAVE_S", 20.0)
+    assert trio.run(main) == 0
+    told = capfd.readouterr().out
+    assert "ROUTER_DOMAIN=apps.test" in told
+    assert "a private key" not in told
+
+
 def test_signals_are_blocked_until_the_child_ignores_them(monkeypatch, capfd):
     monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/bin/cat", "/proc/self/status"])
 
