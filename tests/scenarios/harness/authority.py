@@ -131,12 +131,12 @@ class Authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(one) for one in names or [name]]), critical=False)
         return Certified(builder.sign(key, hashes.SHA256()), key)
 
-    def vouches(self, one: Certified, *, good: bool = True) -> bytes:
-        """An OCSP answer for a certificate of the intermediate."""
+    def vouches(self, one: Certified, *, good: bool = True, days: int = 1) -> bytes:
+        """An OCSP answer for a certificate of the intermediate, for so many days."""
         now = _now()
         status, revoked = (ocsp.OCSPCertStatus.GOOD, None) if good else (ocsp.OCSPCertStatus.REVOKED, now - DAY)
         builder = ocsp.OCSPResponseBuilder().add_response(
-            one.certificate, self.intermediate.certificate, hashes.SHA256(), status, now - DAY, now + DAY, revoked, None
+            one.certificate, self.intermediate.certificate, hashes.SHA256(), status, now - DAY, now + days * DAY, revoked, None
         )
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.intermediate.certificate)
         return builder.sign(self.intermediate.key, hashes.SHA256()).public_bytes(Encoding.DER)
