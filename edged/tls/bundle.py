@@ -52,7 +52,7 @@ class Bundle:
     begins_s: float                              # of its time, in seconds since the epoch
     ends_s: float
     again_s: float = _FOR_EVER                   # when to read it again, even if no file changes
-    problem: Problem | None = None               # with what lies beside it; the certificate is shown all the same
+    problem: Problem | None = None               # with the OCSP answer beside it; the certificate is shown all the same
 
 
 def beside(path: str, suffix: str) -> tuple[str, ...]:
@@ -183,8 +183,8 @@ def _end_of(raw: bytes, leaf: x509.Certificate, above: Iterable[Found]) -> float
         raise ValueError("it is about another certificate")
     if _digest(answer.hash_algorithm, leaf.issuer.public_bytes()) != answer.issuer_name_hash or not _fits(answer, leaf, above):
         raise ValueError("it is about a certificate of another authority")
-    if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
-        raise ValueError(f"it says {answer.certificate_status.name.lower()}")
+    if answer.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
+        raise ValueError("its authority does not know the certificate")
     return answer.next_update_utc.timestamp() if answer.next_update_utc else _FOR_EVER
 
 

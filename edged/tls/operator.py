@@ -64,6 +64,8 @@ class Held:
             bundle = read()
         except BadBundle as why:
             return Held(mark, self.bundle, why.problem)
+        if bundle.problem is not None and self.bundle is not None and now_s < self.bundle.again_s and _same(self.bundle, bundle):
+            return Held(mark, self.bundle, bundle.problem, self.bundle.again_s)      # the OCSP answer from before still counts
         if bundle.begins_s <= now_s <= bundle.ends_s:
             return Held(mark, bundle, bundle.problem, bundle.again_s)
         when = f"is not valid before {_date(bundle.begins_s)}" if now_s < bundle.begins_s else f"expired at {_date(bundle.ends_s)}"
@@ -274,6 +276,11 @@ class OperatorCertificates:
         except BadPem as why:
             problem = Problem(Origin(path, why.line), "", why.message)
         self._authority = mark, problem
+
+
+def _same(one: Bundle, other: Bundle) -> bool:
+    """Whether they differ in nothing but the OCSP answer."""
+    return one.certificate.chain == other.certificate.chain and one.certificate.key == other.certificate.key
 
 
 def _date(time_s: float) -> str:

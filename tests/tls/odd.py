@@ -6,6 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 RSA_WITH = {"MD2": "2a864886f70d010102", "MD5": "2a864886f70d010104", "SHA-1": "2a864886f70d010105"}
@@ -83,3 +84,16 @@ def key_pem(key, style="pkcs8", passphrase=None):
 def public_pem(key, style="spki"):
     shape = PublicFormat.SubjectPublicKeyInfo if style == "spki" else PublicFormat.PKCS1
     return key.public_key().public_bytes(Encoding.PEM, shape).decode()
+
+
+def answer(one, issuer, *, status=ocsp.OCSPCertStatus.GOOD, days=(-1, 3), algorithm=None):
+    """An OCSP answer of an issuer's (DER)."""
+    now = datetime.datetime.now(datetime.UTC)
+    revoked = {"revocation_time": now, "revocation_reason": None} if status is ocsp.OCSPCertStatus.REVOKED else {
+        "revocation_time": None, "revocation_reason": None,
+    }
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        one.certificate, issuer.certificate, algorithm or hashes.SHA1(), status, now + days[0] * DAY, now + days[1] * DAY, **revoked
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.certificate)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)

@@ -15,7 +15,7 @@ from edged.settings.load import load
 from edged.tls import operator, selfsigned
 from edged.tls.operator import OperatorCertificates
 from tests.scenarios.harness.authority import key_of
-from tests.tls.odd import key_pem, made, pem
+from tests.tls.odd import answer, key_pem, made, pem
 
 HTTPS = '[[listener]]\naddress = "127.0.0.1:0"\nmode = "https"\n'
 SOON_S = 10
@@ -352,6 +352,38 @@ def test_a_bad_file_never_takes_the_place_of_a_good_one(settings, folder, one, t
         assert given.names["one.example"].chain[0] != one.der
 
     follow(settings('certificates = ["certs.d"]'), play)
+
+
+def test_a_bad_ocsp_answer_takes_the_place_of_no_good_one(settings, folder, authority, one):
+    good = answer(one, authority.intermediate)
+    (folder / "one.pem").write_text(one.bundle)
+    (folder / "one.ocsp").write_bytes(good)
+
+    async def play(followed):
+        given = followed.given
+        assert given.names["one.example"].ocsp == good
+        (folder / "one.ocsp").write_bytes(b"x")
+        await followed.until(lambda: given.problems)
+        assert given.names["one.example"].ocsp == good
+        newer = answer(one, authority.intermediate, days=(-1, 5))
+        (folder / "one.ocsp").write_bytes(newer)
+        await followed.until(lambda: given.names["one.example"].ocsp == newer and not given.problems)
+        (folder / "one.ocsp").unlink()
+        await followed.until(lambda: given.names["one.example"].ocsp == b"")
+
+    follow(settings('certificates = ["certs.d"]'), play)
+
+
+def test_an_ocsp_answer_that_runs_out_is_shown_no_longer(settings, folder, authority, one, monkeypatch):
+    (folder / "one.pem").write_text(one.bundle)
+    (folder / "one.ocsp").write_bytes(answer(one, authority.intermediate, days=(-1, 1)))
+    given = loaded(settings('certificates = ["certs.d"]', DEFAULT_CERTIFICATE=one.bundle))
+    assert given.names["one.example"].ocsp
+    later_s = time.time() + 86400 + 60
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    trio.run(given.load)
+    assert given.names["one.example"].ocsp == b""
+    assert "its time is over" in str(given.problems[0])
 
 
 def test_the_key_may_come_after_the_certificate(settings, folder, one):
