@@ -15,7 +15,6 @@ from edged.model.state import State
 
 __all__ = ["Certificates", "Picture", "shown_for", "tls_name"]
 
-_NAME_LINGERS_S = 1.0
 _TRUST_LINGERS_S = 60.0                          # a request may wait, and be tried again, by the table with which it began
 _TERMINATED = (Termination.EDGE, Termination.REENCRYPT)
 _NOTHING: Mapping[str, Certificate] = MappingProxyType({})
@@ -106,11 +105,11 @@ class Certificates:
         return True
 
     def release(self, in_force: int, now_s: float) -> bool:
-        """Withdraw what no table needs since some time; `in_force` is the oldest state that is. Answers whether that gave a new
+        """Withdraw what is needed no more; `in_force` is the oldest state that is in force somewhere. Answers whether that gave a new
         picture."""
         over = {
             one for one, (version, since_s) in self._stale.items()
-            if in_force >= version and now_s >= since_s + (_TRUST_LINGERS_S if isinstance(one, Trust) else _NAME_LINGERS_S)
+            if in_force >= version and (not isinstance(one, Trust) or now_s >= since_s + _TRUST_LINGERS_S)
         }
         if not over:
             return False

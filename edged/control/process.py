@@ -103,6 +103,7 @@ class _Control:
 
     def _taken(self) -> None:
         self._freeable.set()
+        self._stale.set()
 
     # the supervisor
 
@@ -269,12 +270,11 @@ class _Control:
     async def _withdraw(self) -> None:
         """Withdraw the certificates and trusts that no table needs."""
         while True:
-            await self._stale.wait()
+            with trio.move_on_after(_WITHDRAW_EVERY_S if self._certificates.has_stale else float("inf")):
+                await self._stale.wait()
             self._stale = trio.Event()
-            while self._certificates.has_stale:
-                await trio.sleep(_WITHDRAW_EVERY_S)
-                if self._certificates.release(self._publisher.in_force(), trio.current_time()):
-                    self._publisher.show(self._certificates.picture)
+            if self._certificates.release(self._publisher.in_force(), trio.current_time()):
+                self._publisher.show(self._certificates.picture)
 
     async def _free_slots(self) -> None:
         """Free the slots that no table in force names, some time after it was taken: many changes then share the work."""
