@@ -3,6 +3,7 @@
 The child is told paths and defaults on its standard input, and answers in pieces behind their length on its standard output.
 """
 
+import ctypes
 import json
 import struct
 import subprocess
@@ -27,6 +28,7 @@ __all__ = ["Take", "digest", "main", "read_apart"]
 _AT_ONCE = 200                                   # routes or objects in a piece
 _PIECE_MOST_BYTES = 256 * 1024 * 1024
 _LENGTH = struct.Struct("!I")
+_PR_SET_DUMPABLE = 4
 
 Take = Callable[[str, bytes, Content | Unreadable | None], None]     # path, digest of the text, content; None: there is no such file
 
@@ -126,6 +128,7 @@ def _object(path: str, line: int, packed: bytes, body_line: int, steps: bytes) -
 
 
 def main() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)        # keys pass through here: nobody else reads this memory, nor a core of it
     order = json.load(sys.stdin)
     defaults = Defaults(**order["defaults"])
     for path in order["paths"]:
