@@ -1,4 +1,4 @@
-"""Small rooms of the run floor by themselves: the wheel of deadlines, the shelves of idle channels, the queues."""
+"""Small rooms of the run floor by themselves: the wheel of deadlines, the shelves of idle channels, the queues, what is gathered to be sent."""
 
 import os
 import socket
@@ -12,12 +12,13 @@ from edged._fast.memory.buffer cimport blocks_open, stock_close, stock_open
 from edged._fast.route.balance cimport bench_open
 from edged._fast.route.table cimport Backend, Endpoint
 from edged._fast.run.channel cimport channel_close, channel_open, channel_quiet, channels_bury
-from edged._fast.run.core cimport CHANNEL_SERVER, Channel, Core, Shelf, Waiters, Wheel
+from edged._fast.run.core cimport CHANNEL_SERVER, Channel, Core, GATHERED_MOST, Shelf, Waiters, Wheel
+from edged._fast.run.gather cimport gather
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge, pool_put, pool_take
 from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_due, wheel_open, wheel_plan, wheel_wait_ms
 from edged._fast.talk.exchange cimport Exchange
-from edged._fast.talk.wants cimport Deadline
+from edged._fast.talk.wants cimport Deadline, PORT_CONNECTING, PORT_WRITABLE
 from tests.doors.wires cimport need
 
 SLOTS = 64
@@ -256,3 +257,40 @@ cdef class Queues(Shelves):
             found.append(at - 1)
             at = self.core.waiters[at - 1].next_listed
         return found
+
+
+cdef class Pair:
+    """An exchange between two channels; `front` and `back` are what each of them has in hand."""
+
+    cdef Exchange exchange
+    cdef Channel client
+    cdef Channel endpoint
+
+    def __cinit__(self, front=0, back=0, relayed=0, dialled=True, connecting=False, writable=True):
+        self.exchange.front = &self.client.port
+        self.exchange.back = &self.endpoint.port if dialled else NULL
+        self.client.port.tx.tail = front
+        self.endpoint.port.tx.tail = back
+        self.client.port.rx.tail = relayed
+        self.endpoint.port.raw_from = &self.client.port
+        self.endpoint.port.raw_left = relayed
+        self.client.port.flags = self.endpoint.port.flags = PORT_WRITABLE if writable else 0
+        if connecting:
+            self.endpoint.port.flags |= PORT_CONNECTING
+
+
+cdef class Sheaf:
+    """What an engine gathers in one turn."""
+
+    MOST = GATHERED_MOST
+    cdef Core core
+
+    def __cinit__(self, gathers=True):
+        self.core.gathers = gathers
+
+    def gather(self, Pair pair):
+        return bool(gather(&self.core, &pair.exchange))
+
+    def holds(self, Pair pair):
+        """How many times."""
+        return sum(self.core.gathered[i] == &pair.client for i in range(self.core.n_gathered))

@@ -12,6 +12,7 @@ from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
 cdef enum:
     WHEEL_SLOTS = 4096
     TICK_BITS = 3                # a tick is 8 ms
+    GATHERED_MOST = 32           # enough that code and caches stay warm; few enough that the first does not wait for long
 
 cdef struct Link:
     Deadline* next
@@ -122,6 +123,9 @@ cdef struct Core:
     Channel* unwatched[2]        # not in epoll: short exchanges on new connections end without it. By turns, a list for each span of time
     int64_t watch_ms             # when those of the span before, which are still busy, are entered
     uint8_t unwatched_now        # the list of this span
+    Channel* gathered[32]        # clients whose exchanges have something to send: first all is read, then all is sent
+    uint32_t n_gathered
+    uint8_t gathers              # what could be sent now is gathered
     Channel* again_first
     Channel* again_last
     Channel* bulk_first          # have a large move to make (splice, or sealing) once all smaller work is done

@@ -25,7 +25,7 @@ from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
-from edged._fast.run.events cimport event, events_bulk, events_forget, events_handshakes, events_left
+from edged._fast.run.events cimport event, events_bulk, events_forget, events_gathered, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
 from edged._fast.run.notices cimport notices_take
 from edged._fast.run.peercert cimport Subjects
@@ -361,6 +361,7 @@ cdef class Engine:
                     self.obey()
                 else:
                     event(core, self.ring, events[i].data.ptr, events[i].events)
+            events_gathered(core, self.ring)
             if core.handshakes_first != NULL:
                 events_handshakes(core, self.ring)
             while True:

@@ -3,13 +3,13 @@
 from libc.stdint cimport int64_t, uintptr_t
 
 from edged._fast.base.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, edged_mono_us
-from edged._fast.base.view cimport unlikely
+from edged._fast.base.view cimport likely, unlikely
 from edged._fast.run.channel cimport channel_close, channel_quiet
-from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, TLS_HANDSHAKE
+from edged._fast.run.core cimport CHANNEL_CLIENT, GATHERED_MOST, Channel, TLS_HANDSHAKE
 from edged._fast.run.gate cimport gate_accept
 from edged._fast.run.handshake cimport handshake_next, handshake_queue
 from edged._fast.run.pool cimport pool_discard
-from edged._fast.run.serve cimport serve_client, serve_handshake, serve_server
+from edged._fast.run.serve cimport serve_client, serve_gathered, serve_handshake, serve_server
 from edged._fast.talk.h1 cimport Front
 from edged._fast.talk.wants cimport Listener, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE
 
@@ -20,12 +20,17 @@ cdef enum:
 
 cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogil:
     cdef Channel* c = <Channel*>who
-    cdef bint failed
+    core.gathers = True
     if <uintptr_t>who & 1:
         gate_accept(core, ring, <Listener*>(<char*>who - 1))
-        return
-    if unlikely(c.port.flags & PORT_GONE):
-        return
+    elif likely(not c.port.flags & PORT_GONE):
+        of_channel(core, ring, c, events)
+    if core.n_gathered == GATHERED_MOST:
+        events_gathered(core, ring)
+
+
+cdef inline void of_channel(Core* core, Ring ring, Channel* c, uint32_t events) noexcept nogil:
+    cdef bint failed
     if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
         c.port.flags |= PORT_READABLE
     if events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR):
@@ -77,6 +82,15 @@ cdef void go_on(Core* core, Ring ring, Channel* c) noexcept nogil:
         serve_client(core, ring, <Front*>c.owner)
     elif c.owner != NULL:
         serve_server(core, ring, c, False)
+
+
+cdef void events_gathered(Core* core, Ring ring) noexcept nogil:
+    cdef uint32_t i
+    core.gathers = False
+    for i in range(core.n_gathered):
+        if not core.gathered[i].port.flags & PORT_GONE:
+            serve_gathered(core, ring, <Front*>core.gathered[i].owner)
+    core.n_gathered = 0
 
 
 cdef void events_left(Core* core, Ring ring) noexcept nogil:

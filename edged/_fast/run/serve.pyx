@@ -16,6 +16,7 @@ from edged._fast.run.channel cimport (
     channel_again, channel_attend, channel_close, channel_open, channel_pull, channel_push, channel_quiet, channel_reset,
 )
 from edged._fast.run.core cimport CHANNEL_CLIENT, CHANNEL_SERVER
+from edged._fast.run.gather cimport gather
 from edged._fast.run.handshake cimport (
     ACCEPTED, HANDSHAKE_DONE, HANDSHAKE_WAITS, Handshake, Refusal, handshake_accept, handshake_connect, handshake_error, handshake_fault,
     handshake_keep_session, handshake_step,
@@ -265,7 +266,7 @@ cdef bint settle(Core* core, Ring ring, Exchange* x, uint32_t wants) noexcept no
         if wants & WANT_DIAL:
             wants = dial(core, x)
             continue
-        if wants == WANT_NOTHING and not move(core, x):
+        if wants == WANT_NOTHING and (gather(core, x) or not move(core, x)):
             break
         rounds += 1
         if rounds > ROUNDS_MOST:
@@ -437,6 +438,13 @@ cdef void carry(Core* core, Ring ring, Exchange* x, uint32_t wants) noexcept nog
     cdef Front* f = <Front*>x.owner
     if settle(core, ring, x, wants):
         serve_ended(core, ring, f)
+
+
+cdef void serve_gathered(Core* core, Ring ring, Front* f) noexcept nogil:
+    if f.state == FRONT_EXCHANGE:
+        carry(core, ring, f.exchange, WANT_NOTHING)
+    else:
+        serve_client(core, ring, f)
 
 
 cdef void serve_server(Core* core, Ring ring, Channel* c, bint failed) noexcept nogil:
