@@ -35,7 +35,9 @@ FULL = route(
     request_headers=(HeaderAction("a", "b"), HeaderAction("c")), max_body_bytes=9, where="f.yaml", line=7,
     certificate=Certificate.of((b"leaf", b"issuer"), b"the secret key", b"staple", Origin("f.pem", 3)),
 )
-SECURED = Backend("secured", (Endpoint("10.0.0.1", 1, "e", server_name="s.ns.svc"),), trust=Trust.of((b"ca",)), check_name=True, send_sni=True)
+SECURED = Backend(
+    "secured", (Endpoint("10.0.0.1", 1, "e", server_name="s.ns.svc"),), trust=Trust.of((b"ca",)), check_name=True, send_sni=True,
+)
 
 
 def test_routes_packed_are_the_same_unpacked() -> None:
