@@ -3,6 +3,7 @@
 import functools
 import importlib.resources
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -30,7 +31,7 @@ class Request:
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 
-Answer = Callable[[str, trio.SocketStream, Request], Awaitable[bool]]      # True: the connection may be used again
+Answer = Callable[[str, trio.abc.Stream, Request], Awaitable[bool]]      # True: the connection may be used again
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,16 @@ class Backend:
 
     name: str
     answer: Answer | None = field(repr=False)
+    over_tls: bool = False
 
 
-async def send(stream: trio.SocketStream, status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bool:
+async def send(stream: trio.abc.Stream, status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bool:
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     await stream.send_all(head.encode() + body)
     return True
 
 
-async def tell(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def tell(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     """Name the endpoint, and repeat what was asked."""
     lines = [f"{name} answers {request.method} {request.target} for {request.header('host')}"]
     if request.body:
@@ -56,13 +58,13 @@ async def tell(name: str, stream: trio.SocketStream, request: Request) -> bool:
     return await send(stream, "200 OK", ("\n".join(lines) + "\n").encode())
 
 
-async def page(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def page(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     """A page that talks to the WebSocket echo, for browsers."""
     text = importlib.resources.files("edged.demo").joinpath("live.html").read_text(encoding="utf-8")
     return await send(stream, "200 OK", text.replace("{name}", name).encode(), "text/html; charset=utf-8")
 
 
-async def echo(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def echo(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     """Every WebSocket message comes back."""
     key = request.header("sec-websocket-key")
     if request.header("upgrade").lower() != "websocket" or not key:
@@ -71,23 +73,23 @@ async def echo(name: str, stream: trio.SocketStream, request: Request) -> bool:
     return False
 
 
-async def slow(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def slow(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     await trio.sleep(2)
     return await tell(f"{name}, two seconds later,", stream, request)
 
 
-async def silent(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def silent(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     """Never answers: edged gives up first."""
     await trio.sleep(IDLE_S)
     return False
 
 
-async def garbage(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def garbage(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     await stream.send_all(b"this is no answer in HTTP\r\n\r\n")
     return False
 
 
-async def failing(name: str, stream: trio.SocketStream, request: Request) -> bool:
+async def failing(name: str, stream: trio.abc.Stream, request: Request) -> bool:
     return await send(stream, "503 Service Unavailable", f"{name} itself says 503\n".encode())
 
 
@@ -95,17 +97,20 @@ BACKENDS = (
     Backend("shop-1", tell), Backend("shop-2", tell), Backend("cart-1", tell), Backend("cart-2", tell),
     Backend("api-v1", tell), Backend("api-v2", tell), Backend("live-page", page), Backend("live-echo", echo),
     Backend("slow-1", slow), Backend("silent-1", silent), Backend("garbage-1", garbage), Backend("failing-1", failing),
-    Backend("welcome", tell), Backend("tcp-echo", None),
+    Backend("welcome", tell), Backend("tcp-echo", None), Backend("vault-1", tell, over_tls=True),
 )
 
 
-async def serve(backend: Backend, listener: trio.SocketListener) -> None:
-    """Serve until cancelled."""
+async def serve(backend: Backend, listener: trio.SocketListener, tls: ssl.SSLContext) -> None:
+    """Serve until cancelled; `tls` is for those that speak it."""
     handler = echo_bytes if backend.answer is None else functools.partial(converse, backend.name, backend.answer)
-    await trio.serve_listeners(handler, [listener])
+    if backend.over_tls:
+        await trio.serve_listeners(handler, [trio.SSLListener(listener, tls, https_compatible=True)])
+    else:
+        await trio.serve_listeners(handler, [listener])
 
 
-async def converse(name: str, answer: Answer, stream: trio.SocketStream) -> None:
+async def converse(name: str, answer: Answer, stream: trio.abc.Stream) -> None:
     """Requests of one connection, one after the other."""
     unread = bytearray()
     try:
@@ -119,7 +124,7 @@ async def converse(name: str, answer: Answer, stream: trio.SocketStream) -> None
         return                                   # the other side left in the middle of it
 
 
-async def read_request(stream: trio.SocketStream, unread: bytearray) -> Request | None:
+async def read_request(stream: trio.abc.Stream, unread: bytearray) -> Request | None:
     """The next request; None when there is none, or it is not one. What follows it stays in `unread`."""
     while (end := unread.find(b"\r\n\r\n")) < 0:
         if len(unread) > HEAD_MOST or not await more(stream, unread):
@@ -139,7 +144,7 @@ async def read_request(stream: trio.SocketStream, unread: bytearray) -> Request 
     return None if body is None else Request(words[0], words[1], fields, body)
 
 
-async def read_chunks(stream: trio.SocketStream, unread: bytearray) -> bytes | None:
+async def read_chunks(stream: trio.abc.Stream, unread: bytearray) -> bytes | None:
     body = b""
     while True:
         while (end := unread.find(b"\r\n")) < 0:
@@ -156,7 +161,7 @@ async def read_chunks(stream: trio.SocketStream, unread: bytearray) -> bytes | N
         body += chunk[:-2]
 
 
-async def take(stream: trio.SocketStream, unread: bytearray, count: int) -> bytes | None:
+async def take(stream: trio.abc.Stream, unread: bytearray, count: int) -> bytes | None:
     while len(unread) < count:
         if not await more(stream, unread):
             return None
@@ -165,13 +170,13 @@ async def take(stream: trio.SocketStream, unread: bytearray, count: int) -> byte
     return taken
 
 
-async def more(stream: trio.SocketStream, unread: bytearray) -> bool:
+async def more(stream: trio.abc.Stream, unread: bytearray) -> bool:
     data = await stream.receive_some()
     unread += data
     return bool(data)
 
 
-async def echo_bytes(stream: trio.SocketStream) -> None:
+async def echo_bytes(stream: trio.abc.Stream) -> None:
     """TCP: what comes in goes back."""
     try:
         async for data in stream:

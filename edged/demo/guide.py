@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Place", "guide", "routes", "settings"]
+__all__ = ["INSIDE", "SHOWN", "Place", "guide", "routes", "settings"]
+
+SHOWN = ["localhost", *(f"{name}.localhost" for name in ("shop", "api", "live", "slow", "broken", "vault"))]      # by edged
+INSIDE = ["vault.localhost", "raw.localhost"]                                                                    # by the backend itself
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Place:
 
     folder: Path
     http_port: int
+    https_port: int
     tcp_port: int
 
     @property
@@ -25,6 +29,14 @@ class Place:
     @property
     def routes_file(self) -> Path:
         return self.folder / "routes.yaml"
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.folder / "site.pem"
+
+    @property
+    def authority_file(self) -> Path:
+        return self.folder / "ca.pem"
 
 
 def settings(place: Place) -> str:
@@ -38,9 +50,16 @@ def settings(place: Place) -> str:
         mode = "http"
 
         [[listener]]
+        address = "127.0.0.1:{place.https_port}"
+        mode = "https"
+
+        [[listener]]
         address = "127.0.0.1:{place.tcp_port}"
         mode = "tcp"
         route = "tcp-echo"
+
+        [tls]
+        default_certificate = "{place.certificate_file.name}"
 
         [run]
         runtime_dir = "run"
@@ -56,11 +75,13 @@ def routes(ports: Mapping[str, int]) -> str:
         # Edit and save: what you change is in force at once.
         routes:
         - host: shop.localhost
+          tls: {{insecure: allow}}
           balance: roundrobin
           to:
           - {{{at['shop-1']}, weight: 3}}
           - {{{at['shop-2']}, weight: 1}}
         - host: shop.localhost
+          tls: {{insecure: allow}}
           path: /cart
           cookie: CART
           to:
@@ -68,36 +89,57 @@ def routes(ports: Mapping[str, int]) -> str:
           - {{{at['cart-2']}, cookie: two}}
 
         - host: api.localhost
+          tls: {{insecure: allow}}
           to: [{{{at['api-v1']}}}]
         - host: api.localhost
+          tls: {{insecure: allow}}
           path: /v2
           to: [{{{at['api-v2']}}}]
 
         - host: live.localhost
+          tls: {{insecure: allow}}
           to: [{{{at['live-page']}}}]
         - host: live.localhost
+          tls: {{insecure: allow}}
           path: /echo
           to: [{{{at['live-echo']}}}]
 
         - host: slow.localhost
+          tls: {{insecure: allow}}
           to: [{{{at['slow-1']}}}]
         - host: slow.localhost
+          tls: {{insecure: allow}}
           path: /silent
           timeouts: {{server: 1s}}
           to: [{{{at['silent-1']}}}]
 
         - host: broken.localhost
+          tls: {{insecure: allow}}
           path: /refused
           to: [{{{at['refusing']}}}]
         - host: broken.localhost
+          tls: {{insecure: allow}}
           path: /garbage
           to: [{{{at['garbage-1']}}}]
         - host: broken.localhost
+          tls: {{insecure: allow}}
           path: /503
           to: [{{{at['failing-1']}}}]
 
         - host: "*"
+          tls: {{insecure: allow}}
           to: [{{{at['welcome']}}}]
+
+        # TLS ends at edged, and begins anew towards the backend.
+        - host: vault.localhost
+          tls: {{insecure: redirect}}
+          to_tls: {{ca: ca.pem, name: vault.localhost}}
+          to: [{{{at['vault-1']}}}]
+
+        # edged looks at the name alone: the backend itself speaks TLS with the client.
+        - host: raw.localhost
+          tls: {{termination: passthrough}}
+          to: [{{{at['vault-1']}}}]
 
         - name: tcp-echo
           to: [{{{at['tcp-echo']}}}]
@@ -107,6 +149,7 @@ def routes(ports: Mapping[str, int]) -> str:
 def guide(place: Place) -> str:
     """Lines to paste, and what they should show."""
     url = f"http://127.0.0.1:{place.http_port}"
+    secure = f"curl --cacert {place.authority_file} --connect-to ::127.0.0.1:{place.https_port}"
     edged = "edged" if shutil.which("edged") else sys.argv[0] if sys.argv[0].endswith("bin/edged") else f"{sys.executable} -m edged"
     hello = (
         r"GET /echo HTTP/1.1\r\nHost: live.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -121,6 +164,10 @@ def guide(place: Place) -> str:
         ("api-v1, and what edged adds to the request", f"curl -H 'Host: api.localhost' {url}/v1/items"),
         ("api-v2, with a body", f"curl -H 'Host: api.localhost' --data-binary 'hello' {url}/v2/items"),
         ("any other host: welcome", f"curl {url}/"),
+        ("the same over HTTPS, certified by the demo's own authority", f"{secure} https://api.localhost:{place.https_port}/v1/items"),
+        ("TLS anew towards the backend, which must show the right certificate; without TLS, a redirect",
+         f"{secure} https://vault.localhost:{place.https_port}/\ncurl -i -H 'Host: vault.localhost' {url}/"),
+        ("TLS that edged passes on untouched", f"{secure} https://raw.localhost:{place.https_port}/"),
         ("a WebSocket message that comes back (or open the page: a browser takes *.localhost to this machine)",
          f"python3 -c \"{connect.format(place.http_port)} s.sendall(b'{hello}'); print(s.recv(999).decode()); "
          "s.sendall(b'\\x81\\x85\\0\\0\\0\\0hello'); print(s.recv(99)[2:])\"\n"
@@ -137,7 +184,7 @@ def guide(place: Place) -> str:
     ]
     told = "\n".join(f"  # {what}\n{textwrap.indent(line, '  ')}\n" for what, line in lines)
     return (
-        f"edged serves the demo site at {url} (HTTP, WebSocket) and 127.0.0.1:{place.tcp_port} (TCP).\n"
+        f"edged serves the demo site at {url} (HTTP, WebSocket), https://127.0.0.1:{place.https_port} and 127.0.0.1:{place.tcp_port} (TCP).\n"
         f"Its settings are {place.settings_file}\n"
         f"and its routes {place.routes_file}: edit and save, and they are in force.\n\n"
         f"{told}\nBelow: the access log. Ctrl-C stops all of it.\n"

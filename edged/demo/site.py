@@ -14,8 +14,9 @@ from pathlib import Path
 
 import trio
 
+from edged.demo.authority import Authority
 from edged.demo.backends import BACKENDS, refusing_socket, serve
-from edged.demo.guide import Place, guide, routes, settings
+from edged.demo.guide import INSIDE, SHOWN, Place, guide, routes, settings
 from edged.demo.ports import holder
 from edged.errors import StartError
 
@@ -28,12 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run the demo until Ctrl-C; the exit status. Raises StartError when it cannot start."""
     parser = argparse.ArgumentParser(prog="edged demo", description="A complete little site to play with, its backends included.")
     parser.add_argument("--http-port", type=int, default=8080, metavar="N", help="of the site (default: 8080)")
+    parser.add_argument("--https-port", type=int, default=8443, metavar="N", help="of the site over TLS (default: 8443)")
     parser.add_argument("--tcp-port", type=int, default=8081, metavar="N", help="of the TCP echo (default: 8081)")
     options = parser.parse_args(arguments)
     look_free(options.http_port, "HTTP", "--http-port")
+    look_free(options.https_port, "HTTPS", "--https-port")
     look_free(options.tcp_port, "TCP", "--tcp-port")
     with tempfile.TemporaryDirectory(prefix="edged-demo-") as folder:
-        return trio.run(demo, Place(Path(folder), options.http_port, options.tcp_port))
+        return trio.run(demo, Place(Path(folder), options.http_port, options.https_port, options.tcp_port))
 
 
 def look_free(port: int, what: str, option: str) -> None:
@@ -53,11 +56,14 @@ async def demo(place: Place) -> int:
     """Backends, then edged; ends with a signal or with edged."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+            authority = Authority.make(place.folder)
+            authority.issue(place.certificate_file.name, SHOWN)
+            inside = authority.server("vault.pem", INSIDE)
             ports = {"refusing": stack.enter_context(refusing_socket()).getsockname()[1]}
             for backend in BACKENDS:
                 listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
                 ports[backend.name] = listener.socket.getsockname()[1]
-                nursery.start_soon(serve, backend, listener)
+                nursery.start_soon(serve, backend, listener, inside)
             place.routes_file.write_text(routes(ports))
             place.settings_file.write_text(settings(place))
             status = await run_edged(place, signals)

@@ -13,7 +13,7 @@ MESSAGE_MOST = 1 << 20
 CLOSE, PING, PONG = 8, 9, 10
 
 
-async def echo(stream: trio.SocketStream, key: str) -> None:
+async def echo(stream: trio.abc.Stream, key: str) -> None:
     """Accept the upgrade, then send every message back until the other side closes. Frames keep their cut."""
     accept = base64.b64encode(hashlib.sha1(key.encode("latin-1") + GUID).digest()).decode()
     await stream.send_all(
@@ -39,7 +39,7 @@ def frame_of(first: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", first, 127, len(payload)) + payload
 
 
-async def read_frame(stream: trio.SocketStream) -> tuple[int, bytes] | None:
+async def read_frame(stream: trio.abc.Stream) -> tuple[int, bytes] | None:
     """First byte and unmasked payload; None at the end, or when it is too long or not masked."""
     head = await read(stream, 2)
     if head is None or not head[1] & 0x80:
@@ -58,7 +58,7 @@ async def read_frame(stream: trio.SocketStream) -> tuple[int, bytes] | None:
     return head[0], bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
-async def read(stream: trio.SocketStream, count: int) -> bytes | None:
+async def read(stream: trio.abc.Stream, count: int) -> bytes | None:
     data = b""
     while len(data) < count:
         piece = await stream.receive_some(count - len(data))

@@ -24,15 +24,17 @@ class Demo:
     process: subprocess.Popen[bytes]
     output: Path
     http_port: int
+    https_port: int
     tcp_port: int
 
     @classmethod
-    def begin(cls, folder: Path, http_port: int, tcp_port: int) -> "Demo":
-        words = [sys.executable, "-m", "edged", "demo", "--http-port", str(http_port), "--tcp-port", str(tcp_port)]
+    def begin(cls, folder: Path, http_port: int, https_port: int, tcp_port: int) -> "Demo":
+        ports = ["--http-port", str(http_port), "--https-port", str(https_port), "--tcp-port", str(tcp_port)]
+        words = [sys.executable, "-m", "edged", "demo", *ports]
         output = folder / "output"
         with output.open("wb") as file:
             process = subprocess.Popen(words, stdout=file, stderr=file, start_new_session=True)
-        return cls(process, output, http_port, tcp_port)
+        return cls(process, output, http_port, https_port, tcp_port)
 
     @property
     def text(self) -> str:
@@ -67,7 +69,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    started = Demo.begin(tmp_path_factory.mktemp("demo"), free_port(), free_port())
+    started = Demo.begin(tmp_path_factory.mktemp("demo"), free_port(), free_port(), free_port())
     try:
         started.wait_ready()
         yield started
@@ -94,6 +96,22 @@ def test_paths_choose_the_backend_and_headers_are_added(demo: Demo) -> None:
     assert "  x-forwarded-for: 127.0.0.1" in [header.lower() for header in headers]
     second = demo.paste("/v2/items").splitlines()
     assert second[:2] == ["api-v2 answers POST /v2/items for api.localhost", "with 5 bytes of body"]
+
+
+def test_the_site_is_served_over_https(demo: Demo) -> None:
+    first, *headers = demo.paste("https://api.localhost").splitlines()
+    assert first == f"api-v1 answers GET /v1/items for api.localhost:{demo.https_port}"
+    assert "  x-forwarded-proto: https" in [header.lower() for header in headers]
+    unknown = demo.line("https://api.localhost").replace(demo.folder + "/ca.pem", "/dev/null")
+    assert subprocess.run(["sh", "-c", unknown], capture_output=True, check=False, timeout=30).returncode != 0
+
+
+def test_tls_begins_anew_and_passes_through(demo: Demo) -> None:
+    assert demo.paste("https://vault.localhost").startswith(f"vault-1 answers GET / for vault.localhost:{demo.https_port}")
+    assert demo.paste("Host: vault.localhost").startswith("HTTP/1.1 302 ")
+    raw = demo.paste("https://raw.localhost")
+    assert raw.startswith(f"vault-1 answers GET / for raw.localhost:{demo.https_port}")
+    assert "x-forwarded" not in raw.lower()
 
 
 def test_any_other_host_is_welcome(demo: Demo) -> None:
@@ -146,7 +164,7 @@ def test_an_edited_route_is_in_force(demo: Demo) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_of_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
-    demo = Demo.begin(tmp_path, free_port(), free_port())
+    demo = Demo.begin(tmp_path, free_port(), free_port(), free_port())
     demo.wait_ready()
     children = family(demo.process.pid)[1:]
     assert len(children) >= 3                    # supervisor, control, a worker
@@ -157,12 +175,12 @@ def test_a_signal_stops_all_of_it_cleanly(tmp_path: Path, number: signal.Signals
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 
 
-@pytest.mark.parametrize("option", ["--http-port", "--tcp-port"])
+@pytest.mark.parametrize("option", ["--http-port", "--https-port", "--tcp-port"])
 def test_a_port_that_is_taken_is_named_with_its_option(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ports = {"--http-port": free_port(), "--tcp-port": free_port(), option: port}
-        demo = Demo.begin(tmp_path, ports["--http-port"], ports["--tcp-port"])
+        ports = {"--http-port": free_port(), "--https-port": free_port(), "--tcp-port": free_port(), option: port}
+        demo = Demo.begin(tmp_path, *ports.values())
         assert demo.process.wait(timeout=30) == 2
     assert f"port {port} is taken by " in demo.text
     assert f"(process {os.getpid()})" in demo.text
