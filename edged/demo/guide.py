@@ -184,7 +184,8 @@ def guide(place: Place) -> str:
     ]
     told = "\n".join(f"  # {what}\n{textwrap.indent(line, '  ')}\n" for what, line in lines)
     return (
-        f"edged serves the demo site at {url} (HTTP, WebSocket), https://127.0.0.1:{place.https_port} and 127.0.0.1:{place.tcp_port} (TCP).\n"
+        f"edged serves the demo site at {url} (HTTP, WebSocket), "
+        f"https://127.0.0.1:{place.https_port} and 127.0.0.1:{place.tcp_port} (TCP).\n"
         f"Its settings are {place.settings_file}\n"
         f"and its routes {place.routes_file}: edit and save, and they are in force.\n\n"
         f"{told}\nBelow: the access log. Ctrl-C stops all of it.\n"

@@ -151,7 +151,9 @@ def test_longer_content_than_any(client):
     assert client.alert() == RECORD_OVERFLOW
 
 
-@pytest.mark.parametrize("plain", [b"\x15\x03\x03\0\2\1\0", b"\x14\x03\x03\0\1\1", b"\x16\x03\x03\0\5" + KEY_UPDATE + b"\0", b"GET / HTTP/1.1\r\n"])
+@pytest.mark.parametrize(
+    "plain", [b"\x15\x03\x03\0\2\1\0", b"\x14\x03\x03\0\1\1", b"\x16\x03\x03\0\5" + KEY_UPDATE + b"\0", b"GET / HTTP/1.1\r\n"],
+)
 def test_records_that_nobody_sealed(client, plain):
     client.sock.sendall(plain)
     assert client.alert() == UNEXPECTED_MESSAGE

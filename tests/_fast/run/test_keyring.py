@@ -31,7 +31,9 @@ def test_names_in_any_case(keyring):
     assert all(shown(keyring, name.upper()) == number for number, name in enumerate(NAMES))
 
 
-@pytest.mark.parametrize("name", [b"", b"h2000.example", b"h1.example.", b"x.h1.example", b"example", b"h" * 255, b"h" * 256, b"\0", b"\xff.example"])
+@pytest.mark.parametrize(
+    "name", [b"", b"h2000.example", b"h1.example.", b"x.h1.example", b"example", b"h" * 255, b"h" * 256, b"\0", b"\xff.example"],
+)
 def test_unknown_names(keyring, name):
     assert shown(keyring, name) is None
     keyring.set_default(served("default"))

@@ -105,7 +105,8 @@ class RecordClient:
         got = b""
         while enough not in got:
             record = self.record()
-            assert record is not None and record[0] == DATA, record
+            assert record is not None
+            assert record[0] == DATA, record
             got += record[1]
         return got
 
@@ -114,7 +115,8 @@ class RecordClient:
         record = self.record()
         while record is not None and record[0] == DATA:
             record = self.record()
-        assert record is not None and record[0] == ALERT and record[1][0] == 2, record
+        assert record is not None
+        assert (record[0], record[1][:1]) == (ALERT, b"\2"), record
         assert self.record() is None
         return record[1][1]
 
