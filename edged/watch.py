@@ -33,11 +33,11 @@ class Change:
 
 
 class Watch:
-    """One inotify descriptor. Use as a context manager."""
+    """One inotify descriptor, from the first `keep` on. Use as a context manager."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._fd = -1
         self._folders: dict[int, str] = {}       # watch descriptor: path
         self._numbers: dict[str, int] = {}
 
@@ -45,7 +45,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def _call(self, name: str, *arguments: object) -> int:
         answer: int = getattr(self._libc, name)(*arguments)
@@ -56,7 +57,9 @@ class Watch:
 
     def keep(self, folders: set[str]) -> set[str]:
         """Watch exactly these; answers those that are new. One that does not exist is left out. Raises OSError if there can be no
-        more watches."""
+        more watches, or none at all: then nothing is seen to change, and the next call tries again."""
+        if self._fd < 0:
+            self._fd = self._call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
         for gone in self._numbers.keys() - folders:
             self._forget(self._numbers[gone])
         new = set()
@@ -93,11 +96,13 @@ class Watch:
             if change.names or change.pending or change.lost:
                 await trio.lowlevel.checkpoint()
                 return change
+            if self._fd < 0:
+                await trio.sleep_forever()
             await trio.lowlevel.wait_readable(self._fd)
 
     def changes_nowait(self) -> Change:
         change = Change()
-        while True:
+        while self._fd >= 0:
             try:
                 events = os.read(self._fd, 65536)
             except BlockingIOError:
@@ -109,6 +114,7 @@ class Watch:
                 name = os.fsdecode(events[at:at + length].rstrip(b"\0"))
                 at += length
                 self._note(change, number, mask, name)
+        return change
 
     def _note(self, change: Change, number: int, mask: int, name: str) -> None:
         folder = self._folders.get(number)
