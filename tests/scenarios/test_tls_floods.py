@@ -38,7 +38,7 @@ def edged(lasting_daemon, objects):
 
 @pytest.fixture(scope="module")
 def hasty(lasting_daemon, objects):
-    return lasting_daemon(merged(TLS, {"timeouts": {"tls_handshake": "300ms"}}), objects)
+    return lasting_daemon(merged(TLS, {"timeouts": {"tls_handshake": "300ms", "proxy_header": "300ms"}}), objects)
 
 
 # What never comes to an end
@@ -138,7 +138,7 @@ def test_handshakes_cut_at_every_byte_leave_nothing(edged, version, end):
     n = 1
     while cut_at(n):
         n += 1
-    assert n > 300
+    assert n > 250
     edged.until_idle()
     until(lambda: edged.sockets() <= sockets, what="no socket is left")
     assert edged.anonymous_bytes() - before < 512 * 1024
