@@ -8,12 +8,10 @@ shown with it (DER). Each may also be named without the `.pem`.
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from edged.errors import EdgedError
@@ -21,6 +19,7 @@ from edged.model.certificate import Certificate
 from edged.model.origin import Origin
 from edged.model.state import Problem
 from edged.tls.pem import BadPem, Found, Key, Material, read_material
+from edged.tls.staple import Staple, staple_of
 from edged.tls.verify import pair, weakness
 
 __all__ = ["BESIDE", "BadBundle", "Bundle", "beside", "bundle_of", "names_of", "read_bundle", "read_text"]
@@ -125,13 +124,22 @@ def _bundle(where: str, main: Material, keys: tuple[str, tuple[Key, ...]], above
     chain = dict.fromkeys(found.der for found in main.certificates)
     if len(chain) == 1:
         chain |= dict.fromkeys(found.der for found in above if found.certificate.subject != found.certificate.issuer)
-    staple = _Staple(where, leaf.certificate, [*main.certificates[1:], *above], now_s)
+    staple = _staple(where, leaf, (*main.certificates[1:], *above), now_s)
     begins_s = leaf.certificate.not_valid_before_utc.timestamp()
     return Bundle(
         Certificate.of(tuple(chain), found_keys[0].der(), staple.answer, Origin(where, leaf.line)),
         tuple(names_of(leaf.certificate)), begins_s, leaf.certificate.not_valid_after_utc.timestamp(),
         min(staple.ends_s, begins_s if begins_s > now_s else _FOR_EVER), staple.problem,
     )
+
+
+def _staple(where: str, leaf: Found, above: tuple[Found, ...], now_s: float) -> Staple:
+    path = _beside(where, ".ocsp") if where.startswith("/") else ""
+    try:
+        raw = _read(path) if path else b""
+    except BadBundle as why:
+        return Staple(problem=why.problem)
+    return staple_of(path, raw, leaf.certificate, [found.certificate for found in above], now_s) if path else Staple()
 
 
 def names_of(certificate: x509.Certificate) -> Iterator[str]:
@@ -146,57 +154,3 @@ def names_of(certificate: x509.Certificate) -> Iterator[str]:
     for name in dict.fromkeys(one.lower().removesuffix(".") for one in given):
         if _NAME.fullmatch(name) and not _ADDRESS.fullmatch(name):
             yield name
-
-
-class _Staple:
-    """The OCSP answer beside a bundle: as far as it is one about that certificate, and of this time."""
-
-    def __init__(self, where: str, leaf: x509.Certificate, above: Iterable[Found], now_s: float) -> None:
-        self.answer = b""
-        self.ends_s = _FOR_EVER
-        self.problem: Problem | None = None
-        path = _beside(where, ".ocsp") if where.startswith("/") else ""
-        if not path:
-            return
-        try:
-            raw = _read(path)
-            self.ends_s = _end_of(raw, leaf, above)
-            if self.ends_s <= now_s:
-                raise ValueError("its time is over")
-            self.answer = raw
-        except BadBundle as why:
-            self.problem = why.problem
-        except ValueError as why:
-            self.ends_s = _FOR_EVER
-            self.problem = Problem(Origin(path), "", f"this OCSP answer is not shown: {why}")
-
-
-def _end_of(raw: bytes, leaf: x509.Certificate, above: Iterable[Found]) -> float:
-    """Until when an OCSP answer counts; raises ValueError if it says nothing about this certificate."""
-    try:
-        answer = ocsp.load_der_ocsp_response(raw)
-    except ValueError:
-        raise ValueError("it does not parse") from None
-    if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        raise ValueError("it is none, but an error of the authority's")
-    if answer.serial_number != leaf.serial_number:
-        raise ValueError("it is about another certificate")
-    if _digest(answer.hash_algorithm, leaf.issuer.public_bytes()) != answer.issuer_name_hash or not _fits(answer, leaf, above):
-        raise ValueError("it is about a certificate of another authority")
-    if answer.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
-        raise ValueError("its authority does not know the certificate")
-    return answer.next_update_utc.timestamp() if answer.next_update_utc else _FOR_EVER
-
-
-def _fits(answer: ocsp.OCSPResponse, leaf: x509.Certificate, above: Iterable[Found]) -> bool:
-    """Whether an answer is about the key of the authority, if that is at hand. The key's digest is nearly always SHA-1."""
-    keys = [found.certificate.public_key() for found in above if found.certificate.subject == leaf.issuer]
-    if not keys or not isinstance(answer.hash_algorithm, hashes.SHA1):
-        return True
-    return any(x509.SubjectKeyIdentifier.from_public_key(key).digest == answer.issuer_key_hash for key in keys)
-
-
-def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
-    digest = hashes.Hash(algorithm)
-    digest.update(data)
-    return digest.finalize()

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -63,14 +63,25 @@ class Held:
         try:
             bundle = read()
         except BadBundle as why:
-            return Held(mark, self.bundle, why.problem)
-        if bundle.problem is not None and self.bundle is not None and now_s < self.bundle.again_s and _same(self.bundle, bundle):
-            return Held(mark, self.bundle, bundle.problem, self.bundle.again_s)      # the OCSP answer from before still counts
+            return self._stays(mark, why.problem, now_s)
         if bundle.begins_s <= now_s <= bundle.ends_s:
+            if bundle.problem and not bundle.certificate.ocsp and self.bundle and _same(self.bundle, bundle):
+                return self._stays(mark, bundle.problem, now_s)
             return Held(mark, bundle, bundle.problem, bundle.again_s)
         when = f"is not valid before {_date(bundle.begins_s)}" if now_s < bundle.begins_s else f"expired at {_date(bundle.ends_s)}"
         problem = Problem(bundle.certificate.origin, "", f"it {when}")
-        return Held(mark, bundle if untimely and self.bundle is None else self.bundle, problem, bundle.again_s)
+        if untimely and self.bundle is None:
+            return Held(mark, bundle, problem, bundle.again_s)
+        stays = self._stays(mark, problem, now_s)
+        return replace(stays, again_s=min(stays.again_s, bundle.again_s))
+
+    def _stays(self, mark: Mark, problem: Problem, now_s: float) -> "Held":
+        """The bundle that is held stays, with its OCSP answer as long as that counts."""
+        bundle = self.bundle
+        if bundle is not None and bundle.again_s <= now_s:
+            shown = Certificate.of(bundle.certificate.chain, bundle.certificate.key, b"", bundle.certificate.origin)
+            bundle = replace(bundle, certificate=shown, again_s=_FOR_EVER)
+        return Held(mark, bundle, problem, bundle.again_s if bundle is not None else _FOR_EVER)
 
 
 class OperatorCertificates:

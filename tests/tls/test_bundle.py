@@ -150,7 +150,9 @@ def test_an_answer_to_staple(put, authority, one, name, algorithm):
 
 def test_bad_news_are_stapled_too(put, authority, one):
     given = answer(one, authority.intermediate, status=ocsp.OCSPCertStatus.REVOKED)
-    assert read_bundle(put(one__pem=one.bundle, one__ocsp=given), None).certificate.ocsp == given
+    bundle = read_bundle(put(one__pem=one.bundle, one__ocsp=given), None)
+    assert bundle.certificate.ocsp == given
+    assert "one.ocsp: by this OCSP answer the certificate was revoked" in str(bundle.problem)
 
 
 def test_without_the_issuer_its_key_is_not_asked_for(put, authority, one):

@@ -386,6 +386,20 @@ def test_an_ocsp_answer_that_runs_out_is_shown_no_longer(settings, folder, autho
     assert "its time is over" in str(given.problems[0])
 
 
+def test_a_bad_file_does_not_keep_an_ocsp_answer_alive(settings, folder, authority, one, monkeypatch):
+    (folder / "one.pem").write_text(one.bundle)
+    (folder / "one.ocsp").write_bytes(answer(one, authority.intermediate, days=(-1, 1)))
+    given = loaded(settings('certificates = ["certs.d"]', DEFAULT_CERTIFICATE=one.bundle))
+    (folder / "one.pem").write_text("x")
+    trio.run(given.load)
+    assert given.names["one.example"].ocsp
+    later_s = time.time() + 86400 + 60
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    trio.run(given.load)
+    assert given.names["one.example"].ocsp == b""
+    assert given.names["one.example"].chain[0] == one.der
+
+
 def test_the_key_may_come_after_the_certificate(settings, folder, one):
     async def play(followed):
         (folder / "one.pem").write_text(one.chain_pem)
