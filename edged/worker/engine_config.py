@@ -64,6 +64,7 @@ def _formats(settings: Settings) -> dict[str, Any]:
         }
     return {
         "log_format": "off" if not wanted else "http" if own else log.format, "log_pieces": _compiled(own, numbers), "notes": notes,
+        "sni_wanted": any(piece.word == "ssl_fc_sni" for piece in (*own, *ids)),
         "local_wanted": any(piece.word == "fi" for piece in (*own, *ids)),
     }
 

@@ -79,6 +79,8 @@ cdef class Story:
             elif name == "status": self.line.status = value
             elif name == "tls": self.line.tls = value
             elif name == "spoken": self.line.tls_version, self.line.tls_cipher = self.keep(value[0]).at, self.keep(value[1]).at
+            elif name == "sni": self.line.sni = self.keep(value).at
+            elif name == "handshake_ms": self.line.handshake_ms = value
             elif name == "retries": self.line.retries, self.line.redispatched = value
             elif name == "lines": self.line.lines = value
             else: raise KeyError(name)

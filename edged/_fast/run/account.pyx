@@ -11,7 +11,7 @@ from edged._fast.route.table cimport Endpoint, table_text
 from edged._fast.run.accesslog cimport LOG_LINE_MOST, LOG_OFF, LogLine, accesslog_format
 from edged._fast.talk.address cimport address_text
 from edged._fast.talk.format cimport format_write
-from edged._fast.talk.exchange cimport X_REDISPATCHED, X_SILENT, X_TCP
+from edged._fast.talk.exchange cimport X_FIRST, X_REDISPATCHED, X_SILENT, X_TCP
 
 
 cdef inline int32_t span(int64_t until_ms, int64_t since_ms) noexcept nogil:
@@ -46,6 +46,7 @@ cdef uint32_t own_line(Core* core, Exchange* x, char* room, LogLine* line) noexc
     cdef char* end
     line.client_address = &x.client.peer
     line.local_address = &x.client.local
+    line.handshake_ms = x.client.handshake_ms if x.flags & X_FIRST else 0
     line.idle_ms = x.idle_ms
     line.lines = core.lines
     core.lines += 1
@@ -69,6 +70,7 @@ cdef void write_line(Core* core, Ring ring, Exchange* x, uint64_t bytes_in, uint
     line.tls = x.client.tls
     line.tls_version = x.client.tls_version
     line.tls_cipher = x.client.tls_cipher
+    line.sni = x.client.sni
     line.minor = x.minor
     line.redispatched = (x.flags & X_REDISPATCHED) != 0
     line.cause = x.cause

@@ -156,6 +156,7 @@ cdef class Engine:
                 Format(notes["id_pieces"]) if notes["id_pieces"] else None, notes["id_header"],
             )
             core.s.plan = &self.notebook.plan
+        core.s.sni_wanted = config.get("sni_wanted", False)
         core.s.local_wanted = config.get("local_wanted", False)
         if config.get("h1_case_adjust"):
             self.spellings = SpellingBook(config["h1_case_adjust"])

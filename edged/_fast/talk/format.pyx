@@ -23,14 +23,14 @@ cdef enum:
 WORDS = (
     "literal", "space", "ci", "cp", "fi", "fp", "si", "sp", "t", "tr", "T", "Tl", "trg", "trl", "Ts", "ms", "f", "ft", "b", "s", "ST", "B",
     "U", "TR", "Tq", "Tw", "Tc", "Tr", "Td", "Ta", "Tt", "Ti", "Th", "CC", "CS", "ts", "tsc", "ac", "fc", "bc", "sc", "rc", "sq", "bq", "hr",
-    "hs", "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "query", "url", "captured", "sslc", "sslv", "ssl_fc",
+    "hs", "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "query", "url", "captured", "sslc", "sslv", "ssl_fc", "ssl_fc_sni",
 )
 
 cdef enum Word:
     W_LITERAL, W_SPACE, W_CI, W_CP, W_FI, W_FP, W_SI, W_SP, W_T, W_TR_DATE, W_GMT, W_LOCAL, W_TRG, W_TRL, W_TS_SECONDS, W_MS, W_F, W_FT, W_B, W_S
     W_STATUS, W_BYTES_OUT, W_BYTES_IN, W_TR, W_TQ, W_TW, W_TC, W_RESPONSE, W_TD, W_TA, W_TT, W_TI, W_TH, W_CC, W_CS, W_TERMINATION
     W_TERMINATION_COOKIES, W_AC, W_FC, W_BC, W_SC, W_RC, W_SQ, W_BQ, W_HR, W_HS, W_HRL, W_HSL, W_REQUEST, W_METHOD, W_URI, W_PATH, W_QUERY
-    W_VERSION, W_ID, W_RT, W_LC, W_BARE_QUERY, W_URL, W_CAPTURED, W_CIPHER, W_TLS_VERSION, W_TLS
+    W_VERSION, W_ID, W_RT, W_LC, W_BARE_QUERY, W_URL, W_CAPTURED, W_CIPHER, W_TLS_VERSION, W_TLS, W_SNI
 
 cdef struct Pen:
     char* to
@@ -102,8 +102,12 @@ cdef void put_ip(Pen* pen, const Op* op, const ProxyAddress* address) noexcept n
         put_text(pen, op, view(b"unix", 4), SPELL_IN_NAME)
 
 cdef void put_tls(Pen* pen, const Op* op) noexcept nogil:
-    """A hyphen where the client spoke no TLS."""
-    cdef const char* text = pen.line.tls_cipher if op.word == W_CIPHER else pen.line.tls_version
+    """A hyphen where the client spoke no TLS, or named no host."""
+    cdef const char* text = pen.line.tls_version
+    if op.word == W_CIPHER:
+        text = pen.line.tls_cipher
+    elif op.word == W_SNI:
+        text = pen.line.sni
     if not pen.line.tls or text == NULL:
         text = b""
     put_text(pen, op, view(text, strlen(text)), SPELL_IN_NAME)
@@ -231,8 +235,8 @@ cdef int64_t timer(const LogLine* line, uint8_t word) noexcept nogil:
     if word == W_TA:
         return line.ta_ms
     if word == W_TT:
-        return line.idle_ms + line.ta_ms
-    return line.idle_ms if word == W_TI else 0           # Th: there is no handshake
+        return line.handshake_ms + line.idle_ms + line.ta_ms
+    return line.idle_ms if word == W_TI else line.handshake_ms
 
 cdef int64_t count(const LogLine* line, uint8_t word) noexcept nogil:
     if word == W_STATUS:
@@ -305,7 +309,7 @@ cdef void put_one(Pen* pen, const Op* op) noexcept nogil:
         put_text(pen, op, view(line.notes.id, line.notes.id_n) if line.notes != NULL else view(NULL, 0), SPELL_IN_NAME)
     elif word == W_CC or word == W_CS or W_HR <= word <= W_HSL or word == W_CAPTURED:
         put_captured(pen, op)
-    elif word == W_CIPHER or word == W_TLS_VERSION:
+    elif word == W_CIPHER or word == W_TLS_VERSION or word == W_SNI:
         put_tls(pen, op)
     elif word == W_TLS:
         put_plain(pen, op, line.tls)

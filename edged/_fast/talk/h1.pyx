@@ -1,6 +1,7 @@
 """The client's side of an HTTP/1 or TCP connection. See h1.pxd."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from edged._fast.base.status cimport BAD, MORE, Status
@@ -18,6 +19,9 @@ from edged._fast.talk.flow cimport FLOW_TO_EOF
 from edged._fast.talk.wants cimport (
     DEADLINE_FRONT, MODE_HTTP, MODE_TCP, Network, PORT_BROKEN, PORT_EOF, PORT_READ, PORT_READABLE, PORT_SHUT, PORT_SHUT_ASKED, port_unsent,
 )
+
+cdef extern from "<string.h>" nogil:
+    char* strndup(const char* text, size_t n)
 
 cdef enum:
     PROXY_V2_MOST = 4096         # high-availability.md D.3
@@ -49,6 +53,7 @@ cdef void front_close(Shared* s, Front* f) noexcept nogil:
     f.client.listener.cell.bytes_out += f.port.sent
     f.client.listener.cell.current -= 1
     f.client.listener.holders -= 1
+    free(f.client.sni)
     stock_give(&s.fronts, f)
 
 
@@ -136,6 +141,8 @@ cdef FrontWant step_hello(Shared* s, Front* f) noexcept nogil:
         s.tally.tls_absent += 1
         return front_unsecured(s, f, ALERT_DECODE_ERROR if f.port.rx.at[f.port.rx.head] == 22 else 0)
     f.name = hello.sni
+    if unlikely(s.sni_wanted) and hello.sni.n:
+        f.client.sni = strndup(hello.sni.at, hello.sni.n)
     if f.client.listener.mode == MODE_HTTP and hello.sni.n and s.table != NULL:
         found = table_find(s.table, hello.sni, view(b"/", 1), RECIPE_PASSTHROUGH)
         if found.recipe != NULL:
@@ -146,6 +153,7 @@ cdef FrontWant step_hello(Shared* s, Front* f) noexcept nogil:
 cdef void front_secured(Shared* s, Front* f) noexcept nogil:
     f.state = FRONT_IDLE
     f.client.tls = True
+    f.client.handshake_ms = <int32_t>(s.now_ms - f.client.accepted_ms)
     f.client.accepted_ms = s.now_ms              # from here on a request is waited for
     f.began_ms = 0
 

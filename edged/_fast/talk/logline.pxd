@@ -28,6 +28,7 @@ cdef struct LogLine:
     View route                   # JSON only
     const char* tls_version      # with `tls`
     const char* tls_cipher
+    const char* sni              # NULL: none, or nobody wants to know
     int64_t accept_us            # wall clock, microseconds since the epoch
     int32_t tr_ms                # TR: receiving the request; -1: not reached (likewise the others)
     int32_t tw_ms
@@ -48,5 +49,6 @@ cdef struct LogLine:
     const ProxyAddress* client_address
     const ProxyAddress* local_address
     const ProxyAddress* server_address   # NULL: there is none
-    int32_t idle_ms              # Ti: from the connection, or the answer before, to the first byte
+    int32_t handshake_ms         # Th: of the first exchange of a connection
+    int32_t idle_ms              # Ti: from the connection, its handshake, or the answer before, to the first byte
     uint64_t lines               # written before this one

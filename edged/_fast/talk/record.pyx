@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from edged._fast.talk.exchange cimport X_FIRST
 from edged._fast.talk.format cimport Op, format_write
 from edged._fast.talk.logline cimport LogLine
 from edged._fast.talk.notes cimport ID_MOST, notes_make, notes_take
@@ -26,10 +27,12 @@ cdef void record_request(Shared* s, Exchange* x, const Head* head) noexcept nogi
     line.tls = x.client.tls
     line.tls_version = x.client.tls_version
     line.tls_cipher = x.client.tls_cipher
+    line.sni = x.client.sni
     line.minor = head.minor
     line.method = head.method
     line.target = head.target
     line.accept_us = x.began_us
+    line.handshake_ms = x.client.handshake_ms if x.flags & X_FIRST else 0
     line.idle_ms = x.idle_ms
     line.tr_ms = <int32_t>(x.head_ms - x.began_ms)
     line.tw_ms = line.tc_ms = line.response_ms = line.status = -1

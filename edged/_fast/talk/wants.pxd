@@ -140,9 +140,11 @@ cdef struct Client:              # one client connection, for all exchanges that
     ProxyAddress local
     uint8_t local_known          # else ask the kernel first
     uint8_t tls                  # was terminated here
+    int32_t handshake_ms         # from the first byte, or before, to the end of the TLS handshake
     const ClientCertificate* certificate      # NULL: the listener does not ask for one
     const char* tls_version      # "TLSv1.3", for as long as the process lives
     const char* tls_cipher
+    char* sni                    # malloc'd, with Shared.sni_wanted: the name that was asked for; NULL: none was
 
 cdef struct Shared:              # what all conversations of one engine have in common
     int64_t now_ms               # monotonic; set once a turn
@@ -168,6 +170,7 @@ cdef struct Shared:              # what all conversations of one engine have in 
     uint8_t dont_log_null
     uint8_t draining
     uint8_t remember_lines       # access lines are wanted: keep method, target and host of each request
+    uint8_t sni_wanted           # ids or lines tell the name that clients asked for in their hello
     uint8_t local_wanted         # ids or lines tell the address that clients connected to
     const Plan* plan             # what is noted of every exchange; NULL: nothing
     const Spellings* spellings   # of names of fields; NULL: they go as they are

@@ -13,7 +13,7 @@ from edged.settings.logformat import pieces
 from tests.doors import format_doors as doors
 
 FULL = {"timers": (5, 1, 2, 3, 4, 15), "counts": (6, 5, 4, 3, 2, 1), "bytes": (1234, 56), "retries": (2, True), "lines": 9, "tls": True,
-        "spoken": ("TLSv1.3", "TLS_AES_256_GCM_SHA384")}
+        "spoken": ("TLSv1.3", "TLS_AES_256_GCM_SHA384"), "sni": "a.test", "handshake_ms": 7}
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +44,12 @@ def book(*captures, cookies=False):
     ("%{+X}o %ci:%cp_%fi:%fp_%Ts_%ms", "C0000201:8296_C6336407:1F90_4F7AD669_76"), ("%{+X}ci %ci", "C0000201 192.0.2.1"),
     ("[%tr] [%t] %T", "[03/Apr/2012:12:52:25.123] [03/Apr/2012:12:52:25.118] 03/Apr/2012:10:52:25 +0000"),
     ("%Tl %trl %trg", "03/Apr/2012:12:52:25 +0200 03/Apr/2012:12:52:25 +0200 03/Apr/2012:10:52:25 +0000"), ("%Ts.%ms", "1333450345.118"),
-    ("%TR/%Tw/%Tc/%Tr/%Td/%Ta %Tq %Ti %Th %Tt", "1/2/3/4/5/15 6 5 0 20"), ("%ST %B %U", "200 1234 56"),
+    ("%TR/%Tw/%Tc/%Tr/%Td/%Ta %Tq %Ti %Th %Tt", "1/2/3/4/5/15 6 5 7 27"), ("%ST %B %U", "200 1234 56"),
     ("%ac/%fc/%bc/%sc/%rc %sq/%bq", "6/5/4/3/+2 2/1"), ("%tsc %ts", "--VN --"), ("%lc", "9"), ("%{+X}lc", "0009"),
     ("%r", "GET /a?b=c HTTP/1.1"), ("%{+Q}r", '"GET /a?b=c HTTP/1.1"'), ("%HM %HU %HP %HQ %HV", "GET /a?b=c /a ?b=c HTTP/1.1"),
     ("%[method] %[path] %[query] %[url] %[src] %[dst_port] %[status]", "GET /a b=c /a?b=c 192.0.2.1 8080 200"),
     ("%CC %CS %ID", "- - -"), ("%{+Q}o%CC %ID %s", '"" "" "s1"'), ("a %hr %hs b", "a b"), ("  a   b ", "a b "), ("%rt", "0"),
+    ("%[ssl_fc_sni] %{+Q}[ssl_fc_sni]", 'a.test "a.test"'),
     ("%sslv %sslc %[ssl_fc]", "TLSv1.3 TLS_AES_256_GCM_SHA384 1"), ("%{+Q}[ssl_fc_protocol] %[ssl_fc_cipher]", '"TLSv1.3" TLS_AES_256_GCM_SHA384'),
 ])
 def test_variables(text, expected):
@@ -56,7 +57,7 @@ def test_variables(text, expected):
 
 
 def test_who_spoke_no_tls():
-    assert line("%sslv %sslc %[ssl_fc] %{+Q}sslv %ft", tls=False) == '- - 0 "" public'
+    assert line("%sslv %sslc %[ssl_fc] %[ssl_fc_sni] %{+Q}sslv %ft", tls=False) == '- - 0 - "" public'
 
 
 def test_what_was_not_reached():
