@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
+import trio
+
 from edged.control.intake import Intake
 from edged.control.resolve import KINDS
 from edged.hooks import Endpoint, Object, Translation, Trust
@@ -12,6 +14,8 @@ from edged.hooks.manager import OfferedKind
 __all__ = ["Translator"]
 
 log = logging.getLogger(__name__)
+
+_PREPARE_MOST_S = 300.0                          # meanwhile all changes wait, those of other plugins too
 
 Key = tuple[str, str]
 
@@ -87,11 +91,14 @@ class Translator:
             prepare = getattr(kind, "prepare", None)
             if prepare is None or not (asked.due or kind.name in dirty or not dirty.isdisjoint(kind.needs)):
                 continue
-            try:
-                with fence(plugin):
-                    await prepare(_Objects(intake))
-            except PluginFailed as why:
-                log.error("%s; kind %s is translated all the same", why, kind.name, exc_info=why.__cause__)
+            with trio.move_on_after(_PREPARE_MOST_S) as limit:
+                try:
+                    with fence(plugin):
+                        await prepare(_Objects(intake))
+                except PluginFailed as why:
+                    log.error("%s; kind %s is translated all the same", why, kind.name, exc_info=why.__cause__)
+            if limit.cancelled_caught:
+                log.error("plugin %s: kind %s is not ready after %g s; it is translated all the same", plugin, kind.name, _PREPARE_MOST_S)
 
     def update(self, intake: Intake) -> list[Translation]:
         """The translations of all kinds, after asking those for which something changed; the same object where nothing did."""

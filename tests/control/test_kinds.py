@@ -21,11 +21,14 @@ class Site:
     def __init__(self) -> None:
         self.story: list[str] = []
         self.fails = False
+        self.hangs = False
 
     async def prepare(self, objects: Objects) -> None:
         await trio.lowlevel.checkpoint()
         if self.fails:
             raise KeyError("prepare")
+        if self.hangs:
+            await trio.sleep_forever()
         self.story.append(f"prepare {len(objects['Site'])}")
 
     def translate(self, objects: Objects, services: Services) -> Translation:
@@ -70,6 +73,16 @@ def test_one_that_fails_to_prepare_is_asked_all_the_same(caplog: pytest.LogCaptu
     assert cluster.has("a") == ["translate 1 True False"]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "plugin test failed: KeyError: 'prepare'" in caplog.text
+
+
+def test_one_that_never_gets_ready_does_not_hold_up_the_others_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edged.control.kinds._PREPARE_MOST_S", 0.05)
+    cluster = Cluster()
+    cluster.kind.hangs = True
+    assert cluster.has("a") == ["translate 1 True False"]
+    assert "plugin test: kind Site is not ready after 0.05 s" in caplog.text
 
 
 def test_another_trust_makes_everything_be_asked_anew() -> None:
