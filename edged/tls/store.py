@@ -104,9 +104,7 @@ class _Draft:
         self._progress = _Progress()
 
     async def read(self, fd: int) -> None:
-        source = msgpack.Unpacker(
-            _File(fd), read_size=READ_BYTES, max_buffer_size=ENTRY_MOST_BYTES, raw=False, strict_map_key=False
-        )
+        source = msgpack.Unpacker(_File(fd), read_size=READ_BYTES, max_buffer_size=ENTRY_MOST_BYTES)
         maps = {"certificates": self._certificate, "names": self._name, "trusts": self._trust, "crls": self._crls}
         lists = {"alpn": self._agrees, "forget": self._forget, "forget_trusts": self._forget_trust}
         for _ in range(source.read_map_header()):

@@ -9,6 +9,7 @@ import msgpack
 import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.doors.keyring_doors import agrees
 
 from edged._fast.run.material import material_alive
 from edged.model.certificate import Certificate, Trust
@@ -115,6 +116,16 @@ def test_a_name_that_is_withdrawn_shows_the_default(shop, blog):
         assert leaf_of(keyring, b"b") is not leaf_of(keyring, b"other")
         keyring = await take(store, names={"b": None}, forget=[shop.id, blog.id, "unknown"])
         assert [keyring.find(name) for name in (b"a", b"b", b"")] == [None, None, None]
+
+    play(scene)
+
+
+def test_protocols_are_agreed_on_for_the_names_that_say_so(shop):
+    async def scene(store):
+        keyring = await take(store, certificates={shop.id: packed(shop)}, names={"a": shop.id, "b": shop.id}, alpn=["a"])
+        assert (agrees(keyring, b"a"), agrees(keyring, b"b")) == (True, False)
+        keyring = await take(store, names={"a": shop.id, "c": shop.id}, alpn=["c"])
+        assert [agrees(keyring, name) for name in (b"a", b"b", b"c")] == [False, False, True]
 
     play(scene)
 
