@@ -18,16 +18,14 @@ from edged.errors import EdgedError
 from edged.model.certificate import Certificate
 from edged.model.origin import Origin
 from edged.model.state import Problem
+from edged.tls.folders import beside
 from edged.tls.pem import BadPem, Found, Key, Material, read_material
 from edged.tls.staple import Staple, staple_of
 from edged.tls.verify import pair, weakness
 
-__all__ = ["BESIDE", "BadBundle", "Bundle", "beside", "bundle_of", "names_of", "read_bundle", "read_text"]
-
-BESIDE = (".key", ".issuer", ".ocsp")
+__all__ = ["BadBundle", "Bundle", "bundle_of", "names_of", "read_bundle", "read_text"]
 
 _MOST_BYTES = 1 << 20
-_STEM = re.compile(r"\.(?:pem|crt|cer|cert)$", re.IGNORECASE)
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _ADDRESS = re.compile(r"[0-9.]+")
@@ -52,12 +50,6 @@ class Bundle:
     ends_s: float
     again_s: float = _FOR_EVER                   # when to read it again, even if no file changes
     problem: Problem | None = None               # with the OCSP answer beside it; the certificate is shown all the same
-
-
-def beside(path: str, suffix: str) -> tuple[str, ...]:
-    """Where a file may lie that belongs to a bundle; the first that exists counts."""
-    stem = _STEM.sub("", path)
-    return (path + suffix,) if stem == path else (path + suffix, stem + suffix)
 
 
 def read_text(path: str) -> str:

@@ -1,17 +1,20 @@
 """Which bundles there are in the operator's directories, whether they have changed, and what has to be watched to know."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edged.model.origin import Origin
 from edged.model.state import Problem
-from edged.tls.bundle import BESIDE, beside
 from edged.watch import ways
 
-__all__ = ["Listing", "Mark", "list_bundles", "mark_of"]
+__all__ = ["BESIDE", "Listing", "Mark", "beside", "list_bundles", "mark_of"]
 
+BESIDE = (".key", ".issuer", ".ocsp")            # ends of the names of files that belong to a bundle
+
+_STEM = re.compile(r"\.(?:pem|crt|cer|cert)$", re.IGNORECASE)
 _OTHERS = (*BESIDE, ".sctl", "~")                # ends of names that are no bundles
 
 Mark = tuple[tuple[int, ...], ...]               # differs whenever one of some files was written, replaced, or given other rights
@@ -25,6 +28,12 @@ class Listing:
     absent: list[str] = field(default_factory=list)              # paths of the settings that lead to nothing that can be read
     problems: list[Problem] = field(default_factory=list)        # with those
     folders: set[str] = field(default_factory=set)               # to watch: whatever changes the above happens in one of them
+
+
+def beside(path: str, suffix: str) -> tuple[str, ...]:
+    """Where a file may lie that belongs to a bundle; the first that exists counts."""
+    stem = _STEM.sub("", path)
+    return (path + suffix,) if stem == path else (path + suffix, stem + suffix)
 
 
 def list_bundles(paths: Iterable[str], single: Iterable[str] = ()) -> Listing:

@@ -1,5 +1,7 @@
 """The operator's own certificates: the default one, those in directories, and whom endpoints are believed. All are files that control
 reads, so they must be readable for the user of [run]; they are watched, and a bad one never takes the place of a good one.
+
+OpenSSL is loaded when there is something to read: a site without TLS does without its memory.
 """
 
 import logging
@@ -10,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -19,11 +21,11 @@ from edged.model.origin import Origin
 from edged.model.state import Problem
 from edged.settings import InvalidSettings, Settings
 from edged.settings.environment import ENVIRONMENT
-from edged.tls import selfsigned
-from edged.tls.bundle import BadBundle, Bundle, bundle_of, read_bundle, read_text
 from edged.tls.folders import Listing, Mark, list_bundles, mark_of
-from edged.tls.pem import BadPem, read_material
 from edged.watch import Watch
+
+if TYPE_CHECKING:
+    from edged.tls.bundle import Bundle
 
 __all__ = ["SERVICE_CA", "Held", "OperatorCertificates"]
 
@@ -51,12 +53,14 @@ class Held:
     """A file as it could last be read, and what is wrong with it now."""
 
     mark: Mark = ()
-    bundle: Bundle | None = None
+    bundle: "Bundle | None" = None
     problem: Problem | None = None
     again_s: float = _FOR_EVER                   # seconds since the epoch: when to read it again although it did not change
 
-    def read_again(self, mark: Mark, read: Callable[[], Bundle], *, untimely: bool) -> "Held":
+    def read_again(self, mark: Mark, read: Callable[[], "Bundle"], *, untimely: bool) -> "Held":
         """What is held from now on. `untimely`: one that is out of its own time is better than none."""
+        from edged.tls.bundle import BadBundle
+
         now_s = time.time()
         if mark == self.mark and now_s < self.again_s:
             return self
@@ -200,6 +204,10 @@ class OperatorCertificates:
     async def _read_bundles(self, listing: Listing, passphrase: bytes | None) -> None:
         """Read those whose files have changed; those of a directory that is not there stay. The new mapping takes the place of the old
         one when all are read."""
+        if not listing.bundles and not self.held:
+            return
+        from edged.tls.bundle import read_bundle
+
         held = {path: one for path, one in self.held.items() if path in listing.absent or os.path.dirname(path) in listing.absent}
         opener = mark_of(self._tls.key_passphrase_file)[:1]
         started_s = turn_s = told_s = time.monotonic()
@@ -243,6 +251,8 @@ class OperatorCertificates:
 
     async def _read_default(self, passphrase: bytes | None) -> None:
         """From the first of the places of openshift-routes.md 7.2. Of a directory, tls.key lies beside tls.crt as any key does."""
+        from edged.tls.bundle import bundle_of, read_bundle
+
         path = self._default_path()
         if not path and not self._tls.default_pem:
             await self._read_self_signed()
@@ -252,6 +262,8 @@ class OperatorCertificates:
         self._default = self._default.read_again(mark, read, untimely=True)
 
     async def _read_self_signed(self) -> None:
+        from edged.tls import selfsigned
+
         if self._default.bundle is not None:
             return
         state_dir, domain = self._settings.run.state_dir, self._settings.router.domain
@@ -275,6 +287,9 @@ class OperatorCertificates:
         mark = mark_of(path)[:1]
         if not path or mark == self._authority[0]:
             return                               # the platform's may be gone for a moment
+        from edged.tls.bundle import BadBundle, read_text
+        from edged.tls.pem import BadPem, read_material
+
         problem = None
         try:
             found = read_material(read_text(path)).certificates
@@ -289,7 +304,7 @@ class OperatorCertificates:
         self._authority = mark, problem
 
 
-def _same(one: Bundle, other: Bundle) -> bool:
+def _same(one: "Bundle", other: "Bundle") -> bool:
     """Whether they differ in nothing but the OCSP answer."""
     return one.certificate.chain == other.certificate.chain and one.certificate.key == other.certificate.key
 

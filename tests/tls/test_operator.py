@@ -3,6 +3,8 @@
 import logging
 import os
 import stat
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -547,3 +549,18 @@ def test_the_service_ca_of_the_platform_is_the_default(settings, tmp_path, autho
 def test_authorities_are_read_where_no_listener_speaks_tls(settings, tmp_path, authority):
     (tmp_path / "ca.pem").write_text(authority.pem)
     assert loaded(settings('destination_ca = "ca.pem"', head='[[listener]]\naddress = "127.0.0.1:0"\n')).destination is not None
+
+
+def test_a_site_without_tls_loads_no_openssl(tmp_path):
+    path = tmp_path / "edged.toml"
+    path.write_text('[[listener]]\naddress = "127.0.0.1:0"\n[tls]\ncertificates = ["certs.d"]\n')
+    code = f"""
+import sys, trio
+import edged.control.process
+from edged.settings.load import load
+from edged.tls.operator import OperatorCertificates
+trio.run(OperatorCertificates(load({str(path)!r}, {{}})).load)
+print([name for name in sys.modules if name.partition(".")[0] in ("OpenSSL", "cryptography")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.stdout == "[]\n"
