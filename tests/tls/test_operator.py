@@ -556,7 +556,6 @@ def test_a_site_without_tls_loads_no_openssl(tmp_path):
     path.write_text('[[listener]]\naddress = "127.0.0.1:0"\n[tls]\ncertificates = ["certs.d"]\n')
     code = f"""
 import sys, trio
-import edged.control.process
 from edged.settings.load import load
 from edged.tls.operator import OperatorCertificates
 trio.run(OperatorCertificates(load({str(path)!r}, {{}})).load)
