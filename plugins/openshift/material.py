@@ -1,7 +1,7 @@
 """Certificates of Routes, and whom their endpoints are believed (openshift-routes.md 1.3, 2.2, 7.6, 14.1)."""
 
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -114,7 +114,7 @@ class Material:
     def _made(self, given: _Texts | str) -> Certificate | Trust | None:
         """Of the texts of a route, or of authorities. Raises BadCertificate."""
         texts = (given,) if isinstance(given, str) else given[:3]
-        mark = sha256(b"\0".join(text.encode("utf-8", "replace") for text in texts)).digest()
+        mark = _mark(texts)
         self._marks.add(mark)
         if mark not in self._checked:
             try:
@@ -128,6 +128,12 @@ class Material:
         if isinstance(made, BadCertificate):
             raise made
         return made
+
+
+def _mark(texts: Sequence[str]) -> bytes:
+    """No two lists of texts have the same one, whatever is in them."""
+    written = [text.encode("utf-8", "replace") for text in texts]
+    return sha256(b"".join([*(b"%d " % len(one) for one in written), b"\n", *written])).digest()
 
 
 def _of_route(tls: Mapping[str, Any], origin: Origin) -> _Texts:

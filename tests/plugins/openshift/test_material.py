@@ -309,6 +309,18 @@ def test_each_certificate_is_checked_once_however_often_its_route_is_made(monkey
     assert len(checked) == 2
 
 
+def test_texts_are_not_taken_for_others_that_read_the_same_in_a_row() -> None:
+    whole = "\0".join([ONE.pem, ONE.key_pem, ONE.between_pem])
+    cluster = Cluster()
+    translation = cluster.has(
+        a_route(**pem(ONE)), a_route("odd", "odd.example.com", termination="reencrypt", destinationCACertificate=whole),
+        a_route("split", "split.example.com", certificate=ONE.pem, key=f"{ONE.key_pem}\0{ONE.between_pem}"),
+    )
+    made = {route.key: route for route in translation.routes}
+    assert {key: len(route.certificate.chain) for key, route in made.items() if route.certificate} == {"ns/web": 2, "ns/split": 1}
+    assert isinstance(made["ns/odd"].backend.trust, Trust)
+
+
 def test_certificates_that_nobody_has_any_more_are_let_go() -> None:
     cluster = Cluster()
     for n in range(200):
