@@ -9,7 +9,8 @@ from edged._fast.base.linux cimport (
 from edged._fast.base.view cimport unlikely
 from edged._fast.run.channel cimport channel_close, channel_open
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
-from edged._fast.run.serve cimport serve_client, serve_local_address
+from edged._fast.run.dial cimport dial_local_address
+from edged._fast.run.serve cimport serve_client
 from edged._fast.talk.h1 cimport FRONT_PROXY, Front, front_open, front_trusts
 from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, PORT_READABLE
 
@@ -39,7 +40,7 @@ cdef bint welcome(Core* core, Ring ring, Listener* listener, int fd, const edged
                                                       front_trusts(listener, &f.client)):
         f.state = FRONT_PROXY
     if unlikely(core.s.local_wanted):
-        serve_local_address(&f.client, fd)
+        dial_local_address(&f.client, fd)
     serve_client(core, ring, f)
     return True
 

@@ -1,12 +1,11 @@
 """Records of TLS 1.3 by our own hand. See records.pxd."""
 
-from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset, strcmp, strlen
+from libc.string cimport memcmp, memcpy, strcmp, strlen
 
 from edged._fast.base.linux cimport EAGAIN, EINTR, edged_errno, edged_recv
 from edged._fast.base.openssl cimport openssl
-from edged._fast.base.view cimport check, likely, unlikely
+from edged._fast.base.view cimport likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n, stock_close, stock_give, stock_open, stock_take
 from edged._fast.run.channel cimport channel_ended
 from edged._fast.run.core cimport Direction, SECRET_MOST, TlsLink

@@ -7,7 +7,7 @@ from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n
 from edged._fast.run.channel cimport channel_ended
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RELAY_STILL
-from edged._fast.run.tls cimport PLAIN_BYTES, tls_flush, tls_open_records, tls_seal
+from edged._fast.run.tls cimport tls_flush, tls_open_records, tls_seal
 from edged._fast.talk.wants cimport PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS
 
 cdef enum:
