@@ -17,7 +17,8 @@ def test_what_is_taken(text):
 
 @pytest.mark.parametrize(("text", "why"), [
     (r"/CN=\d+", r"column 5: \d is not known"), (r"(a)\1", r"column 4: \1 is not known"), (r"\x41", "is not known"),
-    (r"\Qa\E", "is not known"), (r"\pL", "is not known"), (r"\é", "is not known"), (r"a\>", "no sign but a place"), (r"\'", "no sign but a place"),
+    (r"\Qa\E", "is not known"), (r"\pL", "is not known"), (r"\é", "is not known"), (r"a\>", "no sign but a place"),
+    (r"\'", "no sign but a place"),
     (r"[\d]", "column 1: a backslash in brackets"), (r"x[a\]]", "column 2: a backslash in brackets"), ("[äö]", "bytes, not letters"),
     ("a+?b", "column 3: +? is read as"), ("a*+", "is read as"), ("a{2}?", "is read as"), ("a??", "is read as"),
     ("ö+", "only the last byte of ö"),

@@ -140,6 +140,7 @@ def folder(tmp_path_factory, authority, other):
     folder = tmp_path_factory.mktemp("clients")
     (folder / "ca.pem").write_text(authority.pem)
     (folder / "between.pem").write_text(authority.intermediate.pem)
+    (folder / "whole.pem").write_text(authority.pem + authority.intermediate.pem)
     (folder / "both.pem").write_text("for the two of us\n" + other.pem + authority.pem)
     (folder / "none.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (folder / "empty.pem").write_text("")
@@ -204,6 +205,15 @@ def test_revoked_clients(folder, authority, site, name, good):
     else:
         with pytest.raises(Refused, match="certificate verify failed"):
             meet(client, site, asking(folder), crls)
+
+
+def test_lists_judge_up_to_the_root_whichever_authorities_are_given(folder, authority, site):
+    """The one that stands between, given as well, is no end of the chain: nobody could judge it there."""
+    crls = lists(authority.revocations())
+    client = python_client(certified=authority.issue("ann", client=True))
+    meet(client, site, asking(folder, ca="whole.pem"), crls)
+    with pytest.raises(Refused):
+        meet(client, site, asking(folder, ca="between.pem"), crls)
 
 
 @pytest.mark.parametrize("known", ["none", "those of others", "the root's", "the intermediate's"])

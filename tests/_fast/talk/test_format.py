@@ -50,7 +50,8 @@ def book(*captures, cookies=False):
     ("%[method] %[path] %[query] %[url] %[src] %[dst_port] %[status]", "GET /a b=c /a?b=c 192.0.2.1 8080 200"),
     ("%CC %CS %ID", "- - -"), ("%{+Q}o%CC %ID %s", '"" "" "s1"'), ("a %hr %hs b", "a b"), ("  a   b ", "a b "), ("%rt", "0"),
     ("%[ssl_fc_sni] %{+Q}[ssl_fc_sni]", 'a.test "a.test"'),
-    ("%sslv %sslc %[ssl_fc]", "TLSv1.3 TLS_AES_256_GCM_SHA384 1"), ("%{+Q}[ssl_fc_protocol] %[ssl_fc_cipher]", '"TLSv1.3" TLS_AES_256_GCM_SHA384'),
+    ("%sslv %sslc %[ssl_fc]", "TLSv1.3 TLS_AES_256_GCM_SHA384 1"),
+    ("%{+Q}[ssl_fc_protocol] %[ssl_fc_cipher]", '"TLSv1.3" TLS_AES_256_GCM_SHA384'),
 ])
 def test_variables(text, expected):
     assert line(text) == expected
