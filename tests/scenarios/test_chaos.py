@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
-from tests.scenarios.harness.backend import Peer, answer_bytes
+from tests.scenarios.harness.backend import Peer, answer_bytes, over_tls
 from tests.scenarios.harness.client import request_bytes
+from tests.scenarios.harness.settings import TLS
 from tests.scenarios.harness.stream import chunked
+from tests.scenarios.harness.tls import server_context
 from tests.scenarios.harness.until import until
 
 CLIENTS, ROUNDS = 24, 15
@@ -77,10 +79,10 @@ def capricious(seed: int):
     return script
 
 
-def visit(edged, host: str, seed: int, number: int, wrong: list[str]) -> None:
+def visit(connect, host: str, seed: int, number: int, right: list[int], wrong: list[str]) -> None:
     dice = Dice(seed, "client", number)
     for _ in range(ROUNDS):
-        with contextlib.suppress(OSError, EOFError), edged.connect() as client:
+        with contextlib.suppress(OSError, EOFError), connect() as client:
             while dice.often():
                 body = dice.body()
                 if dice.often():
@@ -100,7 +102,9 @@ def visit(edged, host: str, seed: int, number: int, wrong: list[str]) -> None:
                     dice.leave(client)
                     break
                 answer = client.answer()
-                if answer.status == 200 and answer.body != body:
+                if answer.status == 200 and answer.body == body:
+                    right.append(number)
+                elif answer.status == 200:
                     wrong.append(f"client {number}: {len(answer.body)} bytes in place of {len(body)}")
                 if answer.status not in (200, 400, 408, 413, 502, 503):
                     wrong.append(f"client {number}: {answer.first}")
@@ -112,14 +116,35 @@ def test_chaos(daemon, backend, seed, reuse):
     edged = daemon({"defaults": {"http_reuse": reuse}, "timeouts": {"client": "3s", "server": "3s"}})
     endpoints = [{"address": backend(capricious(seed)).address}, {"address": backend(capricious(seed + 100)).address, "maxconn": 5}]
     edged.change_routes([{"host": "*", "to": endpoints}])
+    everybody_visits(edged, backend, seed, edged.connect)
+
+
+@pytest.mark.parametrize("encrypted", ["clients", "endpoints", "both"])
+@pytest.mark.parametrize("seed", range(2))
+def test_chaos_inside_tls(daemon, backend, authority, tmp_path, seed, encrypted):
+    """Clients and endpoints leave now with a goodbye, now without one, in the middle of a record or after it."""
+    edged = daemon({**TLS, "timeouts": {"client": "3s", "server": "3s", "proxy_header": "3s"}})
+    script, more = capricious(seed), {}
+    if encrypted != "clients":
+        script = over_tls(server_context(authority.issue("inside"), tmp_path), script)
+        more = {"to_tls": {"ca": authority.pem}}
+    edged.change_routes([{"host": "*", "to": [backend(script).address], "tls": {"insecure": "allow"}, **more}])
+    connect = edged.connect if encrypted == "endpoints" else edged.connect_tls
+    everybody_visits(edged, backend, seed, connect)
+
+
+def everybody_visits(edged, backend, seed, connect):
     worker = edged.worker_pid()
+    right: list[int] = []
     wrong: list[str] = []
-    clients = [threading.Thread(target=visit, args=(edged, "any.test", seed, number, wrong)) for number in range(CLIENTS)]
+    clients = [threading.Thread(target=visit, args=(connect, "any.test", seed, number, right, wrong)) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     for client in clients:
         client.join()
     assert not wrong
+    assert len(right) > CLIENTS                  # it was no mere shouting
+    print(f"{len(right)} answers were right")
     edged.until_idle()
     backend.hang_up()
     until(lambda: edged.gauges()["pooled"] == 0)

@@ -17,7 +17,7 @@ START_S = 60
 
 @pytest.fixture(scope="module")
 def certified(authority):
-    return {name: authority.issue(name) for name in ("first", "second", "third")}
+    return {name: authority.issue(name, number=number) for number, name in enumerate(("first", "second", "third"))}
 
 
 def folder_with(path, certificate, key=""):

@@ -22,7 +22,7 @@ HOST = "one.test"
 V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 IDLE = 9_000                                     # with both ends of each on one machine whose processes may open 20,000
-IDLE_MOST_BYTES = 12 * 1024                      # of a worker's own memory; HAProxy takes 18 KiB
+IDLE_MOST_BYTES = 6 * 1024                       # of a worker's own memory; HAProxy takes 15 KiB
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,8 @@ def test_no_core_is_dumped_whatever_the_limit_says(daemon):
     """Nor does anybody else of the same user look into their memory: what /proc has of them belongs to root."""
     with cores_allowed():
         edged = daemon({"run": {"core_dumps": False}})
-    for pid in (edged.pid, *processes.descendants(edged.pid)):
+    family = processes.descendants(edged.pid)
+    for pid in (edged.pid, *family):
         assert os.stat(f"/proc/{pid}/maps").st_uid == 0
     victim = edged.worker_pid()
     os.kill(victim, signal.SIGABRT)
@@ -121,4 +122,5 @@ def test_no_core_is_dumped_whatever_the_limit_says(daemon):
     assert ended is not None
     assert ended.si_code == os.CLD_KILLED        # CLD_DUMPED: with a core
     assert not list(edged.directory.rglob("core*"))
+    until(lambda: not [pid for pid in family if processes.alive(pid)], what="its children have left")
     edged.expected_status = -signal.SIGABRT
