@@ -8,7 +8,7 @@ from edged._fast.base.status cimport BAD, MORE, Status
 from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
 from edged._fast.parse.head cimport head_request
-from edged._fast.parse.hello cimport HELLO_MOST, Hello, hello_parse
+from edged._fast.parse.hello cimport Hello, hello_parse
 from edged._fast.parse.proxyline cimport ProxyLine, proxyline_parse
 from edged._fast.route.table cimport Found, RECIPE_PASSTHROUGH, Recipe, table_find
 from edged._fast.talk.ending cimport end_cut, end_refuse
