@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -14,8 +15,10 @@ from tests.scenarios.conftest import Backends, Daemons
 from tests.scenarios.harness.authority import Authority
 from tests.scenarios.harness.backend import over_tls
 from tests.scenarios.harness.objects import certificate_of, document, exposed
-from tests.scenarios.harness.peers import tool
+from tests.scenarios.harness.peers import free_port, tool
+from tests.scenarios.harness.settings import environment
 from tests.scenarios.harness.tls import server_context
+from tests.scenarios.harness.until import until
 
 PAGE = b"<!doctype html><title>site</title><link rel=stylesheet href=/style.css><p id=told>nothing</p><script src=/script.js></script>"
 SCRIPT = b"""
@@ -47,18 +50,19 @@ def backend():
 
 @pytest.fixture
 def browse(tmp_path):
-    """browse(url, authority) is what a browser shows, after its scripts have run, and what it complains of."""
+    """browse(url, trusted) is what a browser shows, after its scripts have run, and what it complains of."""
     home = tmp_path / "home"
     store = home / ".pki" / "nssdb"
 
-    def visit(url, authority):
+    def visit(url, trusted):
         store.mkdir(parents=True)
         words = [tool("certutil"), "-d", f"sql:{store}"]
         subprocess.run([*words, "-N", "--empty-password"], check=True)
-        subprocess.run([*words, "-A", "-n", "tests", "-t", "C,,", "-i", authority.write(tmp_path)], check=True)
+        subprocess.run([*words, "-A", "-n", "tests", "-t", "C,,", "-i", trusted], check=True)
         told = subprocess.run([
             chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={home}/profile",
-            "--no-proxy-server", "--host-resolver-rules=MAP *.site.test 127.0.0.1", "--virtual-time-budget=8000", "--dump-dom", url,
+            "--no-proxy-server", "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1",
+            "--virtual-time-budget=8000", "--dump-dom", url,
         ], env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, timeout=END_S, check=False)
         return told.stdout, re.findall(r"net::(ERR_\w+)", told.stderr)
 
@@ -118,13 +122,35 @@ def authority():
     return Authority("tests")
 
 
-def test_a_site_with_parts_from_three_hosts(browse, port, authority):
-    shown, complaints = browse(f"https://www.site.test:{port}/", authority)
+@pytest.fixture
+def trusted(authority, tmp_path):
+    return authority.write(tmp_path)
+
+
+def test_a_site_with_parts_from_three_hosts(browse, port, trusted):
+    shown, complaints = browse(f"https://www.site.test:{port}/", trusted)
     assert "edge, re-encrypted, passed through, and a socket" in shown, (shown, complaints)
     assert not [one for one in complaints if "CERT" in one or "SSL" in one]
 
 
-def test_a_host_without_a_certificate_of_its_own_is_refused_by_the_browser(browse, port, authority):
-    shown, complaints = browse(f"https://other.site.test:{port}/", authority)
+def test_a_host_without_a_certificate_of_its_own_is_refused_by_the_browser(browse, port, trusted):
+    shown, complaints = browse(f"https://other.site.test:{port}/", trusted)
     assert "edge" not in shown
     assert {"ERR_CERT_COMMON_NAME_INVALID", "ERR_CERT_AUTHORITY_INVALID"} & set(complaints)
+
+
+def test_the_demo(browse, tmp_path):
+    """By the authority that it names; its page opens a WebSocket by itself."""
+    http, https, tcp = free_port(), free_port(), free_port()
+    output = tmp_path / "output"
+    words = [sys.executable, "-P", "-m", "edged", "demo", f"--http-port={http}", f"--https-port={https}", f"--tcp-port={tcp}"]
+    with output.open("wb") as file:
+        demo = subprocess.Popen(words, env=environment(), stdout=file, stderr=file)
+    try:
+        until(lambda: "Below: the access log" in output.read_text(), 60, "the demo is ready")
+        folder = re.findall(r"^Its settings are (.*)/edged.toml$", output.read_text(), re.MULTILINE)[0]
+        shown, complaints = browse(f"https://live.localhost:{https}/", f"{folder}/ca.pem")
+        assert 'id="state">open<' in shown, (shown, complaints)
+    finally:
+        demo.terminate()
+        demo.wait()
