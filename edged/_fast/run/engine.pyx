@@ -2,12 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
 from typing import Any
 
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
 
 from edged._fast.base.atomic cimport load64, store64, take_pointer
 from edged._fast.base.linux cimport (
@@ -16,17 +14,17 @@ from edged._fast.base.linux cimport (
 )
 from edged._fast.base.view cimport check, unlikely
 from edged._fast.memory.buffer cimport blocks_close, blocks_open, stock_close, stock_open
-from edged._fast.parse.head cimport FIELDS_MOST, Head
+from edged._fast.parse.head cimport Head
 from edged._fast.parse.hello cimport HELLO_MOST
 from edged._fast.route.balance cimport balance_forget, bench_close, bench_open, bench_refresh
-from edged._fast.route.reply cimport reply_install
 from edged._fast.route.table cimport MappedTable
-from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
+from edged._fast.run.accesslog cimport LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
 from edged._fast.run.events cimport event, events_bulk, events_forget, events_gathered, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch
+from edged._fast.run.options cimport listener_free, listener_make, options_read
 from edged._fast.run.notices cimport notices_take
 from edged._fast.run.peercert cimport Subjects
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
@@ -38,10 +36,7 @@ from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
 from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.h1 cimport FRONT_IDLE, Front
-from edged._fast.talk.wants cimport (
-    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, Deadline, MODE_HTTP, MODE_TCP, Network, PORT_GONE,
-    REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE,
-)
+from edged._fast.talk.wants cimport Deadline, PORT_GONE
 
 cdef enum:
     EVENTS_MOST = 256
@@ -50,14 +45,7 @@ cdef enum:
     PURGE_MS = 5000              # pool-purge-delay
     POLL_MS = 5                  # places that other workers free are seen by looking
     BLOCKS_KEPT = 512
-    POOLED_LEAST = 256           # idle channels to endpoints, at least; else half as many as clients may have: a quarter of the descriptors
     TABLES_KEPT = 4              # old ones that running exchanges may hold; beyond that the long ones are detached
-
-_REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSIVE, "always": REUSE_ALWAYS}
-_FORMAT = {"off": LOG_OFF, "http": LOG_HTTP, "json": LOG_JSON}
-_PROXY = {"off": ACCEPT_PROXY_OFF, "required": ACCEPT_PROXY_REQUIRED, "trusted-only": ACCEPT_PROXY_TRUSTED_ONLY}
-_PAGES: list[bytes] = []       # error files: reply borrows them for ever
-_MODE = {"http": MODE_HTTP, "tcp": MODE_TCP}
 
 
 cdef class Engine:
@@ -86,7 +74,8 @@ cdef class Engine:
             raise OSError(edged_errno(), os.strerror(edged_errno()))
         edged_watch(self.core.ep, EPOLL_CTL_ADD, self.wake, EPOLLIN, NULL)
         self.open_memory(config)
-        self.read_options(config)
+        options_read(&self.core, config)
+        self.read_formats(config)
         bench_open(&self.core.s.bench, arena, stripe)
 
     def open_memory(self, config: Mapping[str, Any]) -> None:
@@ -107,40 +96,6 @@ cdef class Engine:
         core.s.now_ms = edged_mono_us() // 1000
         core.s.wall_us = edged_wall_us()
         wheel_open(&core.wheel, core.s.now_ms)
-
-    def read_options(self, config: Mapping[str, Any]) -> None:
-        cdef Core* core = &self.core
-        times = config["timeouts"]
-        core.s.times.client_ms = times["client_ms"]
-        core.s.times.server_ms = times["server_ms"]
-        core.s.times.connect_ms = times["connect_ms"]
-        core.s.times.http_request_ms = times["http_request_ms"]
-        core.s.times.http_keep_alive_ms = times["http_keep_alive_ms"]
-        core.s.times.queue_ms = times["queue_ms"]
-        core.s.times.tunnel_ms = times["tunnel_ms"]
-        core.s.times.client_fin_ms = times["client_fin_ms"]
-        core.s.times.server_fin_ms = times["server_fin_ms"]
-        core.s.times.proxy_header_ms = times["proxy_header_ms"]
-        core.s.times.tls_handshake_ms = times.get("tls_handshake_ms", 10_000)
-        core.s.limits.head_bytes = config["max_header_bytes"]
-        core.s.limits.target_bytes = config["max_target_bytes"]
-        core.s.limits.fields = min(config["max_headers"], FIELDS_MOST)
-        core.s.max_body_bytes = config["max_body_bytes"]
-        core.s.reuse = _REUSE[config["http_reuse"]]
-        core.s.abort_on_close = config["abort_on_close"]
-        core.s.dont_log_null = config["dont_log_null"]
-        core.s.ignore_probes = config.get("ignore_probes", False)
-        core.log_format = _FORMAT[config["log_format"]]
-        core.s.remember_lines = core.log_format != LOG_OFF
-        self.read_formats(config)
-        core.max_connections = config["max_connections"]
-        core.pool_most = config["pool_idle"]
-        core.pooled_most = max(POOLED_LEAST, core.max_connections // 2)
-        core.splice = config["splice"]
-        for status, page in config["error_files"].items():
-            _PAGES.append(page)
-            reply_install(status, page, len(page))
-        core.s.no_route_status = 404 in config["error_files"]
 
     def read_formats(self, config: Mapping[str, Any]) -> None:
         """What operators may add: a format of lines, captures, ids, spellings. Most have none of it."""
@@ -179,9 +134,7 @@ cdef class Engine:
         while self.listeners != NULL:
             listener = self.listeners
             self.listeners = listener.next
-            free(listener.trusted)
-            free(<void*>listener.name.at)
-            free(listener)
+            listener_free(listener)
         free_list(self.retired)
         free_list(self.gone)
         for fd in (self.core.ep, self.wake, self.bell):
@@ -213,40 +166,14 @@ cdef class Engine:
         engine has obeyed `use_context` with another, or has ended."""
         cdef Listener* listener
         cdef Subjects subjects
-        cdef bytes raw = name.encode()
-        networks = [ip_network(text, strict=False) for text in trusted]
-        kind, proxy = _MODE[mode], _PROXY[accept_proxy]
-        listener = <Listener*>calloc(1, sizeof(Listener))
-        if listener == NULL:
-            raise MemoryError
-        listener.number = number
-        listener.fd = fd
-        listener.port = port
-        listener.mode = kind
-        listener.accept_proxy = proxy
         if tls is not None:
             self.open_tls()
-            listener.tls = True
-            listener.context = <void*><uintptr_t>tls["context"]
-            listener.strict_sni = tls["strict_sni"]
-            listener.client_auth = tls["client_auth"]
-            if tls.get("filter"):
-                subjects = Subjects(tls["filter"])
-                listener.filter = &subjects.filter
-                self.subjects.append(subjects)
+        listener = listener_make(number, fd, name, mode, accept_proxy, trusted, port, tls)
+        if tls is not None and tls.get("filter"):
+            subjects = Subjects(tls["filter"])
+            listener.filter = &subjects.filter
+            self.subjects.append(subjects)
         listener.cell = self.arena.listener(self.stripe, number)
-        listener.name.at = <const char*>malloc(len(raw) + 1)
-        listener.trusted = <Network*>calloc(len(networks) + 1, sizeof(Network))
-        if listener.name.at == NULL or listener.trusted == NULL:
-            raise MemoryError
-        memcpy(<void*>listener.name.at, <const char*>raw, len(raw))
-        listener.name.n = len(raw)
-        for network in networks:
-            packed = network.network_address.packed
-            listener.trusted[listener.n_trusted].family = network.version
-            listener.trusted[listener.n_trusted].bits = network.prefixlen
-            memcpy(listener.trusted[listener.n_trusted].at, <const char*>packed, len(packed))
-            listener.n_trusted += 1
         self.listening[fd] = <uintptr_t>listener
         self.order(ORDER_LISTEN, fd, listener)
 
