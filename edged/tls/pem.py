@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -33,7 +33,7 @@ _PUBLIC_KEYS = frozenset({"PUBLIC KEY", "RSA PUBLIC KEY", "DSA PUBLIC KEY", "ECD
 _PASSED_OVER = frozenset({"EC PARAMETERS"})
 _PASSED_OVER_IN_FILES = _PASSED_OVER | {"DH PARAMETERS"}     # bundles made for HAProxy may hold some
 
-_NO_KEY = (ValueError, TypeError, UnsupportedAlgorithm)      # what the readers of keys raise
+_NO_KEY = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)       # what the readers of keys raise
 
 
 class BadPem(ValueError):

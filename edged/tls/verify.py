@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
@@ -27,6 +27,7 @@ _WEAK = {
 }
 _ROUTE_TYPES = (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)
 _EVERY_TYPE = (*_ROUTE_TYPES, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
+_NO_KEY = (ValueError, UnsupportedAlgorithm, InternalError)
 _BAD_EXTENSION = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
@@ -117,7 +118,7 @@ def pair(found: Found, key: Key, *, every_type: bool = True) -> None:
     Ed25519, which routes may not bring."""
     try:
         public = found.certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         raise Weak("its public key is of no kind that can be used") from None
     if not isinstance(public, _EVERY_TYPE if every_type else _ROUTE_TYPES):
         raise Weak(f"its key is {key_type(found.certificate)}: RSA and ECDSA can be used")
@@ -129,7 +130,7 @@ def key_type(certificate: x509.Certificate) -> str:
     """Such as "RSA 2048" or "ECDSA secp256r1"."""
     try:
         public = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         return "of an unknown kind"
     if isinstance(public, rsa.RSAPublicKey):
         return f"RSA {public.key_size}"
@@ -142,7 +143,7 @@ def weakness(certificate: x509.Certificate) -> str:
     """Why nobody should rely on a certificate; empty if there is no reason."""
     try:
         public = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         return "its public key is of no kind that can be used"
     if isinstance(public, rsa.RSAPublicKey) and not RSA_BITS_LEAST <= public.key_size <= RSA_BITS_MOST:
         return f"an RSA key of {public.key_size} bits: {RSA_BITS_LEAST} to {RSA_BITS_MOST} can be used"
@@ -157,7 +158,7 @@ def _weak_digest(certificate: x509.Certificate) -> str:
         return _WEAK.get(certificate.signature_algorithm_oid.dotted_string, "")
     try:
         return "SHA-1" if isinstance(certificate.signature_hash_algorithm, hashes.SHA1) else ""
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         return "an unknown digest"
 
 

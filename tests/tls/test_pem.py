@@ -175,3 +175,11 @@ def test_order_is_kept(leaf):
     assert [one.line for one in material.certificates] == [
         number for number, line in enumerate(text.splitlines(), 1) if line == "-----BEGIN CERTIFICATE-----"
     ]
+
+
+def test_a_key_of_another_length_than_its_kind_has_is_no_key():
+    """Ed448 with the 32 bytes of Ed25519: the library takes this for a fault of its own."""
+    der = bytes.fromhex("302e020100300506032b657104220420") + bytes(range(32))
+    text = f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(der).decode()}\n-----END PRIVATE KEY-----\n"
+    for lenient in (False, True):
+        assert refusal(text, lenient=lenient).startswith("line 1: ")
