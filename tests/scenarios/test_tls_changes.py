@@ -16,7 +16,7 @@ from tests.scenarios.harness.until import until
 HOST = "one.test"
 REPLACED, AWAITED = 1000, 8                      # each eighth is waited for: those between may be passed over
 GROWTH_MOST = 4 * 1024 * 1024
-MANY = 3000
+MANY = 10_000
 EACH_MOST_BYTES = 24 * 1024                      # of a worker's own memory, a certificate with its key and its intermediate
 
 
@@ -308,6 +308,7 @@ def test_thousands_of_certificates_at_the_start(folder, daemon, backend, authori
         (folder / f"{n}.pem").write_text(authority.issue(f"number {n}", [f"host{n}.test"]).bundle)
     route = document(*exposed("all", HOST, backend().address, tls={"termination": "edge"}))
     empty, edged = (daemon(merged(TLS, {"tls": {"certificates": paths}}), route) for paths in ([], [str(folder)]))
+    assert edged.said(f"{MANY} of {MANY} certificates")
     for n in (0, MANY // 2, MANY - 1):
         assert edged.shown(f"host{n}.test") == f"number {n}"
     each = (edged.anonymous_bytes() - empty.anonymous_bytes()) / MANY
