@@ -4,6 +4,9 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,10 +23,13 @@ from edged.control.watchdog import Watchdog
 from edged.hooks import SettingsError
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedKind, OfferedSource, Plugins, load_plugins
+from edged.model.listener import Listener
 from edged.settings import InvalidSettings, Settings
 from edged.tls.operator import OperatorCertificates
-from edged.tls.revocations import Revocations
 from edged.wire import Wire, WireClosed
+
+if TYPE_CHECKING:
+    from edged.tls.revocations import Revocations
 
 __all__ = ["control_main", "offers"]
 
@@ -65,6 +71,15 @@ def offers(plugins: Plugins, settings: Settings) -> tuple[list[OfferedSource], l
         raise InvalidSettings((settings.problem(f"sources.{why.key}", why.message),)) from None
 
 
+def _revocations(listeners: Iterable[Listener]) -> "Revocations | None":
+    """None where no client is asked for a certificate: what reads the lists takes memory."""
+    if all(listener.client_auth == "none" for listener in listeners):
+        return None
+    from edged.tls.revocations import Revocations
+
+    return Revocations(listeners)
+
+
 class _Control:
     def __init__(
         self, settings: Settings, wire: Wire, arena: Arena, sources: list[OfferedSource], kinds: list[OfferedKind],
@@ -87,7 +102,7 @@ class _Control:
         self._compiler = Compiler(self._admission, arena, settings.defaults)
         self._certificates = Certificates(terminates=any(listener.tls for listener in settings.listeners))
         self._operator = operator
-        self._revocations = Revocations(settings.listeners)
+        self._revocations = _revocations(settings.listeners)
         self._expiry = Expiry(lambda: self._certificates.picture, time.time)
         self._unknown = 0                        # routes whose certificate nobody has told yet
         self._stale = trio.Event()               # set when there may be something to withdraw
@@ -125,7 +140,8 @@ class _Control:
                         else:
                             runner.read_again()
                     self._operator.look_again()
-                    self._revocations.look_again()
+                    if self._revocations is not None:
+                        self._revocations.look_again()
                 case {"type": "stop"}:
                     return
                 case _:
@@ -143,9 +159,10 @@ class _Control:
                     nursery.start_soon(runner.run)
                 self._take_operators()
                 nursery.start_soon(self._operator.follow, self._take_operators)
-                self._revocations.load()
-                self._take_revocations()
-                nursery.start_soon(self._revocations.follow, self._take_revocations)
+                if self._revocations is not None:
+                    self._revocations.load()
+                    self._take_revocations(self._revocations)
+                    nursery.start_soon(self._revocations.follow, partial(self._take_revocations, self._revocations))
                 await self._first_table()
                 nursery.start_soon(self._recall.run)
                 nursery.start_soon(self._free_slots)
@@ -256,9 +273,9 @@ class _Control:
             self._expiry.touch()
         self._stale.set()
 
-    def _take_revocations(self) -> None:
+    def _take_revocations(self, revocations: "Revocations") -> None:
         """Other certificates of clients are revoked now."""
-        if self._certificates.use_crls(self._revocations.known):
+        if self._certificates.use_crls(revocations.known):
             self._publisher.show(self._certificates.picture)
 
     def _tell_unknown(self) -> None:
