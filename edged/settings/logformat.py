@@ -18,7 +18,10 @@ _FETCHES = {                                     # sample fetches, by the alias 
     "src": "ci", "src_port": "cp", "dst": "fi", "dst_port": "fp", "method": "HM", "path": "HP", "query": "query", "url": "url",
     "pathq": "url", "status": "ST", "unique-id": "ID", "fe_name": "f", "be_name": "b", "srv_name": "s", "pid": "pid", "hostname": "H",
     "capture.req.method": "HM", "capture.req.uri": "HU",
-    "ssl_fc": "ssl_fc", "ssl_fc_sni": "ssl_fc_sni", "ssl_fc_cipher": "sslc", "ssl_fc_protocol": "sslv",
+    "ssl_fc": "ssl_fc", "ssl_fc_cipher": "sslc", "ssl_fc_protocol": "sslv", "ssl_fc_sni": "ssl_fc_sni",
+    "ssl_c_used": "ssl_c_used", "ssl_c_verify": "ssl_c_verify", "ssl_c_serial,hex": "ssl_c_serial", "ssl_c_version": "ssl_c_version",
+    "ssl_c_sha1,hex": "ssl_c_sha1", "ssl_c_s_dn": "ssl_c_s_dn", "ssl_c_s_dn(cn)": "ssl_c_s_dn_cn", "ssl_c_i_dn": "ssl_c_i_dn",
+    "ssl_c_notbefore": "ssl_c_notbefore", "ssl_c_notafter": "ssl_c_notafter",
 }
 _HEADER_FETCHES = {"req.hdr": "request", "req.fhdr": "request", "hdr": "request", "res.hdr": "response", "res.fhdr": "response"}
 _PIECE = re.compile(

@@ -80,6 +80,9 @@ cdef class Story:
             elif name == "tls": self.line.tls = value
             elif name == "spoken": self.line.tls_version, self.line.tls_cipher = self.keep(value[0]).at, self.keep(value[1]).at
             elif name == "sni": self.line.sni = self.keep(value).at
+            elif name == "told":
+                self.held.append(value)
+                self.line.told = view(<bytes>value, len(value))
             elif name == "handshake_ms": self.line.handshake_ms = value
             elif name == "retries": self.line.retries, self.line.redispatched = value
             elif name == "lines": self.line.lines = value

@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from tests.scenarios.harness.accessline import http_line
+from tests.scenarios.harness.authority import Authority
 from tests.scenarios.harness.objects import document, exposed
 from tests.scenarios.harness.settings import TLS
 from tests.scenarios.harness.tls import client_context
@@ -54,6 +55,21 @@ def test_a_format_of_ones_own(daemon, backend, highest, version, cipher):
     assert re.fullmatch(rf'tls~ 1 {version} {match[1]} "Any\.Test" {version}/{match[1]} 0 /second', last(edged, 2), re.IGNORECASE)
     assert re.fullmatch(rf'tls~ 1 {version} {match[1]} "" {version}/{match[1]} \d+ /third', last(edged, 3))
     assert last(edged, 4) == 'web 0 - - "" -/- 0 /'
+
+
+def test_what_clients_show(daemon, backend, tmp_path):
+    staff = Authority("staff")
+    (tmp_path / "staff.pem").write_text(staff.pem)
+    ann = staff.issue('an "n"', client=True)
+    asking = {"listener": [{**listener, "client_auth": "optional", "client_ca": str(tmp_path / "staff.pem")} for listener in TLS["listener"]
+                           if listener.get("mode") == "https"]}
+    edged = daemon({**asking, "log": {"format": "%[ssl_c_used] %{+Q}[ssl_c_s_dn(cn)] %[ssl_c_serial,hex]"}}, routes(backend))
+    with edged.connect_tls(HOST, client_context(identity=ann, folder=tmp_path)) as client:
+        client.ask(host=HOST)
+    assert last(edged, 1) == f'1 "an#20#22n#22" {ann.certificate.serial_number:04X}'
+    with edged.connect_tls(HOST, CLIENT) as client:
+        client.ask(host=HOST)
+    assert last(edged, 2) == '0 "" -'
 
 
 def test_json(daemon, backend):

@@ -71,6 +71,8 @@ cdef void write_line(Core* core, Ring ring, Exchange* x, uint64_t bytes_in, uint
     line.tls_version = x.client.tls_version
     line.tls_cipher = x.client.tls_cipher
     line.sni = x.client.sni
+    if unlikely(x.client.certificate != NULL):
+        line.told = x.client.certificate.lines
     line.minor = x.minor
     line.redispatched = (x.flags & X_REDISPATCHED) != 0
     line.cause = x.cause

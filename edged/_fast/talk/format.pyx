@@ -14,23 +14,28 @@ from edged._fast.talk.ink cimport (
 from edged._fast.talk.notes cimport (
     SIDE_COOKIE, SIDE_REQUEST, SIDE_RESPONSE, SIDE_SET_COOKIE, Capture, Notes, notes_capture,
 )
+from edged._fast.talk.told cimport told_value
 
 cdef enum:
     ROOM = 64                    # enough for any number, date or address, with what is around it
     TARGET_MOST = 1023
+    TOLD_MOST = 1024             # bytes of one text of a certificate
 
 # The words of the text, in the order of Word.
 WORDS = (
     "literal", "space", "ci", "cp", "fi", "fp", "si", "sp", "t", "tr", "T", "Tl", "trg", "trl", "Ts", "ms", "f", "ft", "b", "s", "ST", "B",
     "U", "TR", "Tq", "Tw", "Tc", "Tr", "Td", "Ta", "Tt", "Ti", "Th", "CC", "CS", "ts", "tsc", "ac", "fc", "bc", "sc", "rc", "sq", "bq", "hr",
-    "hs", "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "query", "url", "captured", "sslc", "sslv", "ssl_fc", "ssl_fc_sni",
+    "hs", "hrl", "hsl", "r", "HM", "HU", "HP", "HQ", "HV", "ID", "rt", "lc", "query", "url", "captured", "sslc", "sslv", "ssl_fc", "ssl_fc_sni", "ssl_c_used",
+    "ssl_c_verify", "ssl_c_serial", "ssl_c_version", "ssl_c_sha1", "ssl_c_s_dn", "ssl_c_s_dn_cn", "ssl_c_i_dn", "ssl_c_notbefore",
+    "ssl_c_notafter",
 )
 
 cdef enum Word:
     W_LITERAL, W_SPACE, W_CI, W_CP, W_FI, W_FP, W_SI, W_SP, W_T, W_TR_DATE, W_GMT, W_LOCAL, W_TRG, W_TRL, W_TS_SECONDS, W_MS, W_F, W_FT, W_B, W_S
     W_STATUS, W_BYTES_OUT, W_BYTES_IN, W_TR, W_TQ, W_TW, W_TC, W_RESPONSE, W_TD, W_TA, W_TT, W_TI, W_TH, W_CC, W_CS, W_TERMINATION
     W_TERMINATION_COOKIES, W_AC, W_FC, W_BC, W_SC, W_RC, W_SQ, W_BQ, W_HR, W_HS, W_HRL, W_HSL, W_REQUEST, W_METHOD, W_URI, W_PATH, W_QUERY
-    W_VERSION, W_ID, W_RT, W_LC, W_BARE_QUERY, W_URL, W_CAPTURED, W_CIPHER, W_TLS_VERSION, W_TLS, W_SNI
+    W_VERSION, W_ID, W_RT, W_LC, W_BARE_QUERY, W_URL, W_CAPTURED, W_CIPHER, W_TLS_VERSION, W_TLS, W_SNI, W_USED, W_VERIFY, W_SERIAL
+    W_CERTIFICATE_VERSION, W_SHA1, W_SUBJECT, W_COMMON_NAME, W_ISSUER, W_NOT_BEFORE, W_NOT_AFTER
 
 cdef struct Pen:
     char* to
@@ -111,6 +116,32 @@ cdef void put_tls(Pen* pen, const Op* op) noexcept nogil:
     if not pen.line.tls or text == NULL:
         text = b""
     put_text(pen, op, view(text, strlen(text)), SPELL_IN_NAME)
+
+cdef View told_name(uint8_t word) noexcept nogil:
+    """Of the line that tells it."""
+    if word == W_VERIFY:
+        return view(b"x-ssl-client-verify", 19)
+    if word == W_SERIAL or word == W_USED:
+        return view(b"x-ssl-client-serial", 19)
+    if word == W_CERTIFICATE_VERSION:
+        return view(b"x-ssl-client-version", 20)
+    if word == W_SHA1:
+        return view(b"x-ssl-client-sha1", 17)
+    if word == W_SUBJECT:
+        return view(b"x-ssl-client-dn", 15)
+    if word == W_COMMON_NAME:
+        return view(b"x-ssl-client-cn", 15)
+    if word == W_ISSUER:
+        return view(b"x-ssl-issuer", 12)
+    return view(b"x-ssl-client-notbefore", 22) if word == W_NOT_BEFORE else view(b"x-ssl-client-notafter", 21)
+
+cdef void put_certificate(Pen* pen, const Op* op) noexcept nogil:
+    cdef char room[TOLD_MOST]
+    cdef View text = told_value(pen.line.told, told_name(op.word), room, TOLD_MOST)
+    if op.word == W_USED:
+        put_plain(pen, op, text.n != 0)
+    else:
+        put_text(pen, op, text, SPELL_IN_NAME)
 
 cdef void put_date(Pen* pen, const Op* op, int64_t us) noexcept nogil:
     cdef Second* second = second_at(us // 1000000)
@@ -311,6 +342,8 @@ cdef void put_one(Pen* pen, const Op* op) noexcept nogil:
         put_captured(pen, op)
     elif word == W_CIPHER or word == W_TLS_VERSION or word == W_SNI:
         put_tls(pen, op)
+    elif W_USED <= word <= W_NOT_AFTER:
+        put_certificate(pen, op)
     elif word == W_TLS:
         put_plain(pen, op, line.tls)
     elif W_REQUEST <= word <= W_VERSION or word == W_BARE_QUERY or word == W_URL:

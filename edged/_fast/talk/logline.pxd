@@ -29,6 +29,7 @@ cdef struct LogLine:
     const char* tls_version      # with `tls`
     const char* tls_cipher
     const char* sni              # NULL: none, or nobody wants to know
+    View told                    # of the client's certificate, as endpoints are told; n == 0: it was not asked for any
     int64_t accept_us            # wall clock, microseconds since the epoch
     int32_t tr_ms                # TR: receiving the request; -1: not reached (likewise the others)
     int32_t tw_ms

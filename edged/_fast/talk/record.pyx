@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, uint16_t, uint32_t
 from libc.string cimport memset
 
+from edged._fast.base.view cimport unlikely
 from edged._fast.talk.exchange cimport X_FIRST
 from edged._fast.talk.format cimport Op, format_write
 from edged._fast.talk.logline cimport LogLine
@@ -28,6 +29,8 @@ cdef void record_request(Shared* s, Exchange* x, const Head* head) noexcept nogi
     line.tls_version = x.client.tls_version
     line.tls_cipher = x.client.tls_cipher
     line.sni = x.client.sni
+    if unlikely(x.client.certificate != NULL):
+        line.told = x.client.certificate.lines
     line.minor = head.minor
     line.method = head.method
     line.target = head.target

@@ -57,6 +57,36 @@ def test_variables(text, expected):
     assert line(text) == expected
 
 
+TOLD = b"".join(b"%s\r\n" % line for line in [
+    b"x-ssl: 1", b"x-ssl-client-verify: 0", b'x-ssl-client-serial: "0A1B"', b'x-ssl-client-version: "3"', b'x-ssl-client-sha1: "AB12"',
+    b'x-ssl-client-dn: "/CN=a \\"b\\" \\\\ %0D%0A/O=x"', b'x-ssl-client-cn: "a \\"b\\" \\\\ %0D%0A"', b'x-ssl-issuer: "/CN=ca"',
+    b'x-ssl-client-notbefore: "240101000000Z"', b'x-ssl-client-notafter: "490101000000Z"', b'x-ssl-client-der: "AAAA"',
+])
+FETCHES = [
+    "ssl_c_used", "ssl_c_verify", "ssl_c_serial,hex", "ssl_c_version", "ssl_c_sha1,hex", "ssl_c_s_dn", "ssl_c_s_dn(cn)", "ssl_c_i_dn",
+    "ssl_c_notbefore", "ssl_c_notafter",
+]
+
+
+@pytest.mark.parametrize(("fetch", "expected"), list(zip(FETCHES, [
+    "1", "0", "0A1B", "3", "AB12", "/CN=a#20#22b#22#20\\#20%0D%0A/O=x", "a#20#22b#22#20\\#20%0D%0A", "/CN=ca", "240101000000Z",
+    "490101000000Z",
+], strict=True)))
+def test_certificates_of_clients(fetch, expected):
+    assert line(f"%[{fetch}]", told=TOLD) == expected
+    assert line(f"%{{+Q}}[{fetch}]", told=TOLD) == f'"{expected}"'
+    nothing = "0" if fetch == "ssl_c_used" else "-"
+    assert line(f"%[{fetch}]", told=b"") == nothing
+    none_given = b"".join(re.sub(b": [^0].*", b": ", part) + b"\n" for part in TOLD.splitlines())
+    assert line(f"%[{fetch}]", told=none_given) in (nothing, expected if fetch == "ssl_c_verify" else nothing)
+
+
+def test_long_texts_of_certificates_are_cut():
+    assert line("%[ssl_c_s_dn]", told=b'x-ssl-client-dn: "' + b"x" * 20_000 + b'"\r\n') == "x" * 1024
+    for value in (b' "', b' "\r\n', b' "\\', b" \r\n", b"\r\n"):
+        assert line("%[ssl_c_s_dn]", told=b"x-ssl-client-dn:" + value) in ("-", "#22")
+
+
 def test_who_spoke_no_tls():
     assert line("%sslv %sslc %[ssl_fc] %[ssl_fc_sni] %{+Q}sslv %ft", tls=False) == '- - 0 - "" public'
 
