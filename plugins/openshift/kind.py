@@ -99,17 +99,17 @@ class RouteKind:
 
     async def prepare(self, objects: Objects) -> None:
         """Check the certificates of routes that are new, as thousands of them take seconds."""
-        if objects["Route"] is self._objects and not self._secrets.differ(objects["Secret"]):
+        secrets, changed = self._secrets.after(objects["Secret"])
+        if objects["Route"] is self._objects and not changed:
             return
-        secrets = self._secrets.with_others(objects["Secret"])
-        known = {id(one.object) for one in self._made if one.secret is None}
+        known = {id(one.object) for one in self._made if one.secret not in changed}
         new = [told for told in objects["Route"] if id(told) not in known]
         pace = Pace("certificates of routes", len(new))
         for told in new:
             self._check(told, secrets)
             await pace.step()
 
-    def _check(self, told: Object, secrets: "Secrets") -> None:
+    def _check(self, told: Object, secrets: Secrets) -> None:
         """As `_make` will ask for it."""
         spec, meta = fields_of(told.body.get("spec")), fields_of(told.body.get("metadata"))
         if not fields_of(spec.get("tls")) or any(True for _ in wrongs(told.body)):
@@ -179,12 +179,10 @@ class RouteKind:
             secured = self._secured(read, basis, services)
         except Unfit as why:
             verdict = Verdict(read.key, False, why.reason, why.message, Origin(told.origin.where, _line(told, why.field)))
-            if not why.stays or old is None or old.basis is None or _uid(old.basis.object) != _uid(told):
+            before_it = self._standing(told, old, services) if why.stays else None
+            if before_it is None:
                 return _Made(told, verdict=verdict, secret=read.secret, marks=self._material.take_marks())
-            basis = old.basis
-            again = self._read(basis.object)
-            assert isinstance(again, _Read)
-            read, secured = again, self._secured(again, basis, services)
+            read, basis, secured = before_it
         route, units = self._route(read, secured, services)
         if old is not None and old.route == route:
             route = old.route
@@ -192,6 +190,18 @@ class RouteKind:
             told, route, units, verdict=verdict, basis=basis, secret=secret_named(told.body["spec"], route.namespace),
             marks=self._material.take_marks(),
         )
+
+    def _standing(self, told: Object, old: _Made | None, services: Services) -> tuple[_Read, _Basis, Secured] | None:
+        """What was in force before for an object, if there is such, and it is still good."""
+        if old is None or old.basis is None or _uid(old.basis.object) != _uid(told):
+            return None
+        read = self._read(old.basis.object)
+        if isinstance(read, _Made):
+            return None
+        try:
+            return read, old.basis, self._secured(read, old.basis, services)
+        except Unfit:
+            return None
 
     def _read(self, told: Object) -> _Read | _Made:
         """The object, or what becomes of one that is not served whatever certificate it has."""

@@ -23,10 +23,6 @@ class Secrets:
     def get(self, name: Unit | None) -> Object | None:
         return None if name is None else self._by_name.get(name)
 
-    def differ(self, given: Sequence[Object]) -> bool:
-        """Whether these are others than those that were taken last."""
-        return given is not self._given
-
     def take(self, given: Sequence[Object]) -> frozenset[Unit]:
         """Take all secrets there are; answers the names of those that came, went or changed."""
         if given is self._given:
@@ -40,12 +36,11 @@ class Secrets:
         self._given, self._names, self._by_name = given, names, by_name
         return frozenset(name for name in last.keys() | by_name.keys() if last.get(name) is not by_name.get(name))
 
-    def with_others(self, given: Sequence[Object]) -> "Secrets":
-        """As it will be after `take`."""
+    def after(self, given: Sequence[Object]) -> tuple["Secrets", frozenset[Unit]]:
+        """As it will be after `take`, and what that will answer."""
         then = Secrets()
-        then._names = self._names
-        then.take(given)
-        return then
+        then._given, then._names, then._by_name = self._given, self._names, self._by_name
+        return then, then.take(given)
 
 
 def _name_of(told: Object) -> Unit | None:

@@ -169,6 +169,19 @@ def test_what_never_was_good_cannot_stay() -> None:
     refused(cluster.has(a_route(**pem(ONE, key="rubbish"))))
 
 
+def test_what_is_no_longer_good_does_not_stay_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is judged by the time may be judged otherwise later."""
+    cluster = Cluster()
+    cluster.has(a_route(**pem(ONE)))
+    cluster.kind._material._checked.clear()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise verify.BadCertificate([("certificate", "bad times")])
+
+    monkeypatch.setattr(verify, "route_certificate", refuse)
+    assert "bad times" in refused(cluster.has(a_route(**pem(TWO)))).message
+
+
 # ---- secrets
 
 
