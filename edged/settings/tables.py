@@ -247,7 +247,11 @@ class TlsTable:
     client_ca: str = key(
         Text("a path"), "", "Who certifies clients. Empty: the authorities of the system.", _text("ROUTER_MUTUAL_TLS_AUTH_CA")
     )
-    client_crl: str = key(Text("a path"), "", "What those have revoked: CRLs.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"))
+    client_crl: str = key(
+        Text("a path"), "",
+        "What those have revoked: CRLs, one of each authority up to the root. Empty: what the authorities in client_ca publish, if they "
+        "name http URLs; until that is fetched, nobody comes in.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"),
+    )
     client_filter: str = key(
         Text("a regular expression", subjects.check), "",
         "Which subjects may come in, others get 403: sought anywhere in one such as /CN=ann/O=example.",
