@@ -32,7 +32,8 @@ cdef extern from "<locale.h>" nogil:
     void freelocale(locale_t locale)
 
 cdef enum:
-    NAME_MOST = 8192             # bytes of a subject or issuer; a longer one is not told, and no filter takes it
+    NAME_MOST = 8192             # bytes of a subject or issuer; a longer one is not told
+    SEARCHED_MOST = 1024         # of a subject; a longer one is taken by no filter, as some take the square of it to search
     SERIAL_MOST = 128
     OBJECT_MOST = 256            # an attribute's name, where it is numbers
     SHA1_BYTES = 20
@@ -82,7 +83,7 @@ cdef View common_name(const void* name) noexcept nogil:
     return view(NULL, 0)
 
 cdef View time_text(const void* time) noexcept nogil:
-    """YYMMDDhhmmssZ. Empty for years that two digits do not tell from those of 1950 to 2049, written the other way, as HAProxy does."""
+    """YYMMDDhhmmssZ, of years that are 20YY. Others are not told, as two digits would lie; HAProxy tells none of them either."""
     cdef View text = string_of(time)
     if text.n > TIME_MOST:
         return view(NULL, 0)
@@ -176,7 +177,7 @@ cdef bint is_taken(const Filter* filter, View subject) noexcept nogil:
         return True
     bounds.rm_so = 0
     bounds.rm_eo = <regoff_t>subject.n
-    return subject.n > 0 and regexec(&filter.expression, subject.at, 0, &bounds, REG_STARTEND) == 0
+    return 0 < subject.n <= SEARCHED_MOST and regexec(&filter.expression, subject.at, 0, &bounds, REG_STARTEND) == 0
 
 cdef ClientCertificate* seal(char* block, const Out* out, size_t der_n) noexcept nogil:
     """The block, as large as it need be: the certificate's facts, its DER, the lines."""

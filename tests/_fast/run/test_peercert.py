@@ -209,6 +209,8 @@ def test_versions(maker):
     ([(CN, T61, b"\xff\xfe")], "^/CN=..$", True), ([(CN, UTF8, "ü".encode())], "^/CN=ü$", True),
     ([(CN, UTF8, "ü".encode())], "^/CN=[^/][^/]$", True),
     ([(CN, UTF8, b"ann")], "", True), ([], "", False), ([], ".*", False), ([(CN, UTF8, b"x" * 9000)], ".*", False),
+    # Searching may cost the square of what is searched, and handshakes wait for one another.
+    ([(CN, UTF8, b"x" * 1020)], "x$", True), ([(CN, UTF8, b"x" * 1021)], "x$", False),
 ])
 def test_filters(maker, subject, expression, taken):
     assert shown(maker, subject, expression)[2] is not taken
