@@ -1,29 +1,23 @@
 """Clients out of the ordinary. The polite ones must get what they ask for, the rude ones only must do no harm.
 
-Each function is one visit, made over and over by several threads, each with dice of its own."""
+Each function is one visit, made over and over by several threads, each with dice of its own. Half of those that can come over TLS do
+so; what is peculiar to TLS is in tests/sanitize/shaking.py."""
 
 import contextlib
-import hashlib
 import random
+import ssl
 import struct
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
+from tests.sanitize import shaking
 from tests.sanitize.site import HTTP, PROXIED, TCP_ECHO, TCP_RUDE
+from tests.sanitize.visiting import Dice, Listening, body_of, end, is_status, is_told, kept, leave, to
 from tests.scenarios.harness.client import Client, request_bytes
-from tests.scenarios.harness.stream import Message, chunked
+from tests.scenarios.harness.stream import chunked
 
 __all__ = ["Crowd"]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-Dice = random.Random
-Listening = list[int]                            # ports, by number of the listener
-
-UPGRADE = request_bytes(                         # key and its answer: RFC 6455, 1.3
-    "/upgrade", "odd.test", Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13",
-    Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-)
 MALFORMED = [
     b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", b"\0" * 100,
     b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /" + b"a" * 20000, b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 500 + b"\r\n",
@@ -43,28 +37,27 @@ class Inputs:
         self.headers = kept("proxyline") or MALFORMED
 
 
-def kept(room: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((ROOT / "tests/corpus/fuzz" / room).glob("*"))]
-
-
 INPUTS = Inputs()
 
 
-def to(listening: Listening, number: int) -> Client:
-    return Client(("127.0.0.1", listening[number]))
+def upgrade(host: str) -> bytes:
+    key = "dGhlIHNhbXBsZSBub25jZQ=="             # and its answer: RFC 6455, 1.3
+    return request_bytes(
+        "/upgrade", host, Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13", Sec_WebSocket_Key=key
+    )
 
 
-def body_of(dice: Dice) -> bytes:
-    return dice.randbytes(dice.choice([0, 1, 100, 5000, 20000, 150000]))
+def odd(dice: Dice) -> str:
+    """Endpoints that do as the path says; those of the other name are spoken to within TLS."""
+    return dice.choice(["odd.test", "again.test"])
 
 
-def is_told(answer: Message, body: bytes) -> None:
-    """The endpoint has received this body, and we its answer."""
-    assert answer.body == f"{len(body)} {hashlib.sha256(body).hexdigest()}".encode(), f"{answer.first}: {answer.body[-60:]!r}"
+def leaving(dice: Dice) -> str:
+    return dice.choice(["leaving.test", "leaving-again.test"])
 
 
-def is_status(answer: Message, *wanted: int) -> None:
-    assert answer.status in wanted, f"{answer.first}: {answer.body[-60:]!r}"
+def rude(dice: Dice) -> str:
+    return dice.choice(["rude.test", "rude-again.test"])
 
 
 # polite
@@ -72,24 +65,26 @@ def is_status(answer: Message, *wanted: int) -> None:
 
 def pipelined(listening: Listening, dice: Dice) -> None:
     n = dice.randint(2, 64)
-    with to(listening, HTTP) as client:
-        client.send(b"".join(request_bytes(f"/{i}", dice.choice(["odd.test", "bulk.test"])) for i in range(n)))
+    with to(listening, HTTP, dice) as client:
+        client.send(b"".join(request_bytes(f"/{i}", dice.choice(["odd.test", "bulk.test", "again.test"])) for i in range(n)))
         for _ in range(n):
             is_status(client.answer(), 200)
 
 
 def by_length(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         for _ in range(dice.randint(1, 10)):
             body = body_of(dice)
-            is_told(client.ask(dice.choice(["/post", "/sticky/post", "/rewritten/post"]), "odd.test", "POST", body), body)
+            target, host = dice.choice([("/post", odd(dice)), ("/sticky/post", "odd.test"), ("/rewritten/post", "odd.test")])
+            is_told(client.ask(target, host, "POST", body), body)
 
 
 def in_chunks(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         for _ in range(dice.randint(1, 10)):
             parts = [dice.randbytes(dice.choice([1, 10, 5000, 40000])) for _ in range(dice.randint(1, 6))]
-            head = b"POST /in-chunks HTTP/1.1\r\nHost: odd.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+            host = odd(dice).encode()
+            head = b"POST /in-chunks HTTP/1.1\r\nHost: %b\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n" % host
             whole = head + chunked(*parts, trailers="X-T: 1\r\n")
             cut = dice.randrange(len(whole))
             client.send(whole[:cut])
@@ -98,65 +93,65 @@ def in_chunks(listening: Listening, dice: Dice) -> None:
 
 
 def answers_in_chunks(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         for _ in range(dice.randint(1, 10)):
-            answer = client.ask("/chunks", "odd.test")
+            answer = client.ask("/chunks", odd(dice))
             assert set(answer.body) == {ord("z")}
             assert answer.trailers == [("x-end", "yes")]
 
 
 def big(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         for _ in range(dice.randint(1, 4)):
             n = dice.randint(65536, 1 << 20)
-            assert len(client.ask(f"/big/{n}", "odd.test").body) == n
+            assert len(client.ask(f"/big/{n}", odd(dice)).body) == n
 
 
 def small_steps(listening: Listening, dice: Dice) -> None:
     """A reader with little room, so that everything between it and the endpoint fills up."""
-    with Client(("127.0.0.1", listening[HTTP]), receive_bytes=4096) as client:
-        assert len(client.ask("/big/300000", "odd.test").body) == 300000
+    with to(listening, HTTP, dice, receive_bytes=4096) as client:
+        assert len(client.ask("/big/300000", odd(dice)).body) == 300000
 
 
 def old(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         client.send(b"GET /a HTTP/1.0\r\nHost: odd.test\r\n\r\n")
         is_told(client.answer(), b"")
         assert client.rest() == b""
-    with to(listening, HTTP) as client:
-        assert set(client.ask("/old", "leaving.test").body) <= {ord("o")}
+    with to(listening, HTTP, dice) as client:
+        assert set(client.ask("/old", leaving(dice)).body) <= {ord("o")}
 
 
 def endings(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
-        assert client.ask("/interim", "odd.test").body == b"hello"
-        is_status(client.ask("/empty", "odd.test"), 204, 304)
-        is_status(client.ask("/head", "odd.test", "HEAD"), 200)
-        is_told(client.ask("/expects", "odd.test", "POST", b"x" * 10, Expect="100-continue"), b"x" * 10)
-        assert client.ask("/closes", "leaving.test").body == b"hello"
+    with to(listening, HTTP, dice) as client:
+        assert client.ask("/interim", odd(dice)).body == b"hello"
+        is_status(client.ask("/empty", odd(dice)), 204, 304)
+        is_status(client.ask("/head", odd(dice), "HEAD"), 200)
+        is_told(client.ask("/expects", odd(dice), "POST", b"x" * 10, Expect="100-continue"), b"x" * 10)
+        assert client.ask("/closes", leaving(dice)).body == b"hello"
 
 
 def error_pages(listening: Listening, dice: Dice) -> None:
     kind = dice.choice(["text/html", "application/json", "*/*"])
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         is_status(client.ask("/", "nobody.test", Accept=kind), 503)
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         is_status(client.ask("/small", "odd.test", "POST", b"x" * 2000, Accept=kind), 413)
-    with to(listening, HTTP) as client:
-        is_status(client.ask("/", "refusing.test", Accept=kind), 503)
+    with to(listening, HTTP, dice) as client:
+        is_status(client.ask("/", dice.choice(["refusing.test", "untrusted.test"]), Accept=kind), 503)
 
 
 def proxied(listening: Listening, dice: Dice) -> None:
     one = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n"
     two = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H4s4sHH", 12, b"\xc0\0\x02\x01", b"\xc0\0\x02\x02", 1234, 80)
-    with to(listening, PROXIED) as client:
+    with to(listening, PROXIED, dice) as client:
         client.send(dice.choice([one, two]))
         is_status(client.ask("/", "bulk.test"), 200)
 
 
 def upgraded(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
-        client.send(UPGRADE)
+    with to(listening, HTTP, dice) as client:
+        client.send(upgrade(odd(dice)))
         is_status(client.answer(), 101)
         for _ in range(dice.randint(0, 8)):
             said = dice.randbytes(dice.choice([1, 100, 60000]))
@@ -165,7 +160,7 @@ def upgraded(listening: Listening, dice: Dice) -> None:
 
 
 def tunnelled(listening: Listening, dice: Dice) -> None:
-    with to(listening, TCP_ECHO) as client:
+    with Client(("127.0.0.1", listening[TCP_ECHO])) as client:
         said = dice.randbytes(dice.choice([1, 1000, 500000]))
 
         def send() -> None:
@@ -182,20 +177,14 @@ def tunnelled(listening: Listening, dice: Dice) -> None:
 # rude
 
 
-def end(client: Client) -> None:
-    with contextlib.suppress(OSError):           # the other side may have ended it already
-        client.half_close()
-    client.until_gone()
-
-
 def malformed(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         client.send(dice.choice(INPUTS.requests))
         end(client)
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: odd.test\r\nTransfer-Encoding: chunked\r\n\r\n" + dice.choice(INPUTS.bodies))
         end(client)
-    with to(listening, PROXIED) as client:
+    with to(listening, PROXIED, dice) as client:
         client.send(dice.choice(INPUTS.headers))
         end(client)
 
@@ -205,40 +194,31 @@ def twisted(listening: Listening, dice: Dice) -> None:
     raw = bytearray(request_bytes("/", "odd.test", "POST", b"body", Accept="*/*", Connection="keep-alive", Cookie="STICKY=c1; a=b"))
     for _ in range(dice.randint(1, 4)):
         raw[dice.randrange(len(raw))] = dice.randrange(256)
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         client.send(bytes(raw))
         end(client)
 
 
-def leave(client: Client, dice: Dice) -> None:
-    match dice.randrange(3):
-        case 0:
-            client.reset()
-        case 1:
-            client.close()
-        case 2:
-            end(client)
-
-
 def vanishes_asking(listening: Listening, dice: Dice) -> None:
     target = dice.choice(["/", "/early", "/chunks", "/big/500000"])
-    whole = request_bytes(target, dice.choice(["leaving.test", "queue.test", "rude.test"]), "POST", body_of(dice))
-    with to(listening, HTTP) as client:
+    whole = request_bytes(target, dice.choice([leaving(dice), "queue.test", rude(dice)]), "POST", body_of(dice))
+    with to(listening, HTTP, dice) as client:
         client.send(whole[: dice.randrange(len(whole))])
         leave(client, dice)
 
 
 def vanishes_reading(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         target = dice.choice(["/big/1000000", "/chunks", "/old", "/upgrade", "/"])
-        client.send(UPGRADE if target == "/upgrade" else request_bytes(target, dice.choice(["leaving.test", "rude.test"])))
+        host = dice.choice([leaving(dice), rude(dice)])
+        client.send(upgrade(host) if target == "/upgrade" else request_bytes(target, host))
         client.sock.recv(dice.choice([1, 1000, 100000]))
         leave(client, dice)
 
 
 def vanishes_piped(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
-        hosts = dice.choices(["odd.test", "bulk.test", "rude.test", "nobody.test"], k=40)
+    with to(listening, HTTP, dice) as client:
+        hosts = dice.choices(["odd.test", "bulk.test", "again.test", rude(dice), "nobody.test"], k=40)
         client.send(b"".join(request_bytes("/", host) for host in hosts))
         if dice.random() < 0.7:
             client.sock.recv(1000)
@@ -246,29 +226,29 @@ def vanishes_piped(listening: Listening, dice: Dice) -> None:
 
 
 def early(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
-        client.send(request_bytes("/early", "leaving.test", "POST", b"e" * 400000, Connection="close"))
+    with to(listening, HTTP, dice) as client:
+        client.send(request_bytes("/early", leaving(dice), "POST", b"e" * 400000, Connection="close"))
         client.until_gone()
 
 
 def rudely_served(listening: Listening, dice: Dice) -> None:
-    with to(listening, HTTP) as client:
+    with to(listening, HTTP, dice) as client:
         for _ in range(10):
-            client.ask("/", "rude.test", dice.choice(["GET", "POST"]), b"x" * dice.choice([1, 100000]))
+            client.ask("/", rude(dice), dice.choice(["GET", "POST"]), b"x" * dice.choice([1, 100000]))
 
 
 def rudely_tunnelled(listening: Listening, dice: Dice) -> None:
-    with to(listening, dice.choice([TCP_RUDE, TCP_ECHO])) as client:
+    with to(listening, dice.choice([TCP_RUDE, TCP_ECHO]), dice) as client:
         client.send(dice.randbytes(dice.choice([1, 64, 200000])))
         leave(client, dice)
 
 
 POLITE = [
     pipelined, pipelined, by_length, in_chunks, answers_in_chunks, big, small_steps, old, endings, error_pages, proxied, upgraded,
-    tunnelled,
+    tunnelled, *shaking.POLITE,
 ]
 RUDE = [
-    malformed, twisted, vanishes_asking, vanishes_reading, vanishes_piped, early, rudely_served, rudely_tunnelled,
+    malformed, twisted, vanishes_asking, vanishes_reading, vanishes_piped, early, rudely_served, rudely_tunnelled, *shaking.RUDE,
 ]
 
 
@@ -301,7 +281,7 @@ class Crowd:
                 self.visits[visit.__name__] += 1
 
     def _pay(self, visit: Callable[[Listening, Dice], None], listening: Listening, dice: Dice) -> None:
-        allowed = (ConnectionError, EOFError) if visit in RUDE else ()
+        allowed = (ConnectionError, EOFError, ssl.SSLError) if visit in RUDE else ()
         try:
             visit(listening, dice)
         except allowed:

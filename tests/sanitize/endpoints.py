@@ -1,5 +1,7 @@
 """Endpoints out of the ordinary, in a process of their own: what each does is said by the path it is asked for.
 
+  endpoints.py chain.pem key.pem       what those that speak TLS show
+
 Prints the ports once it listens, as JSON; ends with its standard input."""
 
 import contextlib
@@ -7,6 +9,7 @@ import hashlib
 import json
 import random
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.sanitize.cutting import Cut, Twisted
 from tests.scenarios.harness.stream import Message, Stream, chunked
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -100,7 +104,7 @@ def odd(peer: Stream) -> None:
 
 
 def echo(peer: Stream) -> None:
-    while got := peer.sock.recv(65536):
+    while got := peer.sock.recv(65536) if peer.tls is None else peer.tls.recv():
         peer.send(got)
 
 
@@ -134,27 +138,84 @@ def rude(peer: Stream) -> None:
             peer.reset()                         # at the moment of reuse
 
 
+def secure(script: Callable[[Stream], None], context: ssl.SSLContext) -> Callable[[Stream], None]:
+    """The same within TLS, with a decent end."""
+    def play(peer: Stream) -> None:
+        peer.start_tls(context, server_side=True)
+        with contextlib.suppress(EOFError):
+            script(peer)
+        peer.half_close()
+
+    return play
+
+
+def rude_secure(peer: Stream, context: ssl.SSLContext) -> None:
+    """TLS that fails at any step."""
+    match random.randrange(8):
+        case 0:
+            peer.sock.recv(100)
+            peer.reset()
+        case 1:
+            peer.sock.recv(4096)
+            peer.send(random.choice([HELLO, b"\x16\x03\x03\x40\x00" + random.randbytes(500), random.randbytes(3000)]))
+        case 2:
+            peer.sock.recv(4096)
+            peer.send(b"\x15\x03\x03\x00\x02\x02" + random.choice([b"\x28", b"\x50", b"\x70"]))     # alerts that refuse
+        case 3:
+            peer.sock = Cut(peer.sock, random.randrange(2000))           # somewhere in the first flight
+            secure(rude, context)(peer)
+        case 4:
+            peer.sock = Twisted(peer.sock, random.Random(), 1500)
+            secure(odd, context)(peer)
+        case 5:
+            peer.start_tls(context, server_side=True)
+            if random.random() < 0.5:
+                peer.head()
+            peer.sock.sendall(random.choice([b"", random.randbytes(100), b"\x17\x03\x03\x00\x20" + random.randbytes(32)]))
+        case 6:
+            peer.start_tls(context, server_side=True)
+            peer.head()
+            peer.send(answer(b"r" * 300000)[: random.randrange(300000)])
+            peer.sock.sendall(b"\x17\x03\x03\x40\x00" + random.randbytes(random.randrange(16384)))
+        case 7:
+            secure(rude, context)(peer)
+
+
 def serve(listener: socket.socket, script: Callable[[Stream], None]) -> None:
     def play(sock: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError), sock:
             peer = Stream(sock)
             sock.settimeout(WAIT_S)
-            script(peer)
+            with contextlib.closing(peer):
+                script(peer)
 
     while True:
         sock, _ = listener.accept()
         threading.Thread(target=play, args=(sock,), daemon=True).start()
 
 
+def up_to(highest: ssl.TLSVersion) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*sys.argv[1:])
+    made.maximum_version = highest
+    return made
+
+
 def main() -> None:
-    ports: dict[str, list[int]] = {"odd": [], "echo": [], "rude": [], "refusing": []}
-    for name, script in (("odd", odd), ("odd", odd), ("echo", echo), ("rude", rude), ("rude", rude)):
+    newest, older = up_to(ssl.TLSVersion.TLSv1_3), up_to(ssl.TLSVersion.TLSv1_2)
+    scripts: list[tuple[str, Callable[[Stream], None]]] = [
+        ("odd", odd), ("odd", odd), ("echo", echo), ("rude", rude), ("rude", rude),
+        ("odd tls", secure(odd, newest)), ("odd tls", secure(odd, older)), ("echo tls", secure(echo, newest)),
+        ("echo tls", secure(echo, older)), ("rude tls", lambda peer: rude_secure(peer, random.choice([newest, older]))),
+    ]
+    ports: dict[str, list[int]] = {name: [] for name, _ in scripts}
+    for name, script in scripts:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         ports[name].append(listener.getsockname()[1])
         threading.Thread(target=serve, args=(listener, script), daemon=True).start()
     bound = socket.socket()                      # bound and not listening: whoever comes is refused
     bound.bind(("127.0.0.1", 0))
-    ports["refusing"].append(bound.getsockname()[1])
+    ports["refusing"] = [bound.getsockname()[1]]
     print(json.dumps(ports), flush=True)
     sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""The process under the sanitizer: one engine, tables that change all the time, and a look at what is left in the end.
+"""The process under the sanitizer: one engine, tables and keys that change all the time, and a look at what is left in the end.
 
 Hears one command a line and answers each with a line of JSON: first its listeners' ports, then the answers to
 
@@ -25,8 +25,10 @@ from edged._fast.memory.arena import Arena
 from edged._fast.route.table import TableBuilder, open_table
 from edged._fast.run.engine import Engine
 from edged.control.slots import Slots
+from edged.model.listener import Mode
+from tests.sanitize.keys import Keys
 from tests.sanitize.leaks import report_leaks
-from tests.sanitize.site import HTTP, PROXIED, TCP, TCP_ECHO, TCP_RUDE, Ports, site
+from tests.sanitize.site import LISTENERS, Ports, site
 
 SWAP_S = 0.005
 IDLE_S = 30.0
@@ -39,14 +41,16 @@ CONFIG: dict[str, Any] = {
     "error_files": {}, "log_format": "http", "log_ring_bytes": 1 << 20,
     "timeouts": {
         "client_ms": 3000, "server_ms": 3000, "connect_ms": 2000, "http_request_ms": 2000, "http_keep_alive_ms": 3000, "queue_ms": 10000,
-        "tunnel_ms": 3000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 1000,
+        "tunnel_ms": 3000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 2000,
+        "tls_handshake_ms": 3000,
     },
 }
 
 
 class Host:
-    def __init__(self, config: dict[str, Any], ports: Ports) -> None:
+    def __init__(self, config: dict[str, Any], ports: Ports, authority: Path) -> None:
         self.ports = ports
+        self.dice = random.Random(0)
         arena_fd = os.memfd_create("arena")
         self.arena = Arena(arena_fd, slots=SLOTS, stripes=1)
         os.close(arena_fd)
@@ -58,30 +62,33 @@ class Host:
         self.version = 0
         self.lines = 0
         self.next_swap_s = 0.0
-        self.sockets = [listening() for _ in range(5)]
-        for number, (mode, proxy) in {
-            HTTP: ("http", "off"), PROXIED: ("http", "required"), TCP: ("tcp", "off"), TCP_ECHO: ("tcp", "off"), TCP_RUDE: ("tcp", "off"),
-        }.items():
-            bound = self.sockets[number]
-            self.engine.add_listener(number, bound.fileno(), f"l{number}", mode, proxy, [], bound.getsockname()[1])
+        self.keys = Keys(authority)
+        self.sockets = [listening() for _ in LISTENERS]
+        for one, bound in zip(LISTENERS, self.sockets, strict=True):
+            spoken = Mode.HTTP if one.mode is Mode.HTTPS else one.mode
+            self.engine.add_listener(
+                one.number, bound.fileno(), one.name, spoken.value, one.accept_proxy.value, [], bound.getsockname()[1],
+                self.keys.spoken(one.number),
+            )
         self.swap()
         self.thread = threading.Thread(target=self.engine.run, name="engine", daemon=True)
         self.thread.start()
 
     def swap(self) -> None:
-        """A new table, and slots as control keeps them."""
+        """New certificates and a new table, and slots as control keeps them."""
         assert self.engine is not None
         if self.engine.tables_held > 64 or self.engine.orders_left > 64:
             return                               # the engine is behind: it is given time, as control would
         self.version += 1
+        self.keys.turn(self.engine, self.dice)
         state = site(self.version, self.ports)
         self.slots.follow(state.routes, state.version)
         fd = self.builder.build(state, self.slots)
         self.engine.use_table(open_table(fd))
         os.close(fd)
         self.slots.release(self.engine.version_in_force)
-        slot = random.choice(list(self.arena.slots_by_key().values()))
-        self.arena.set_standing(slot, percent=random.choice([50, 100]))
+        slot = self.dice.choice(list(self.arena.slots_by_key().values()))
+        self.arena.set_standing(slot, percent=self.dice.choice([50, 100]))
 
     def turn(self) -> None:
         """What a worker's Python does between two messages."""
@@ -195,7 +202,7 @@ def tell(what: dict[str, Any]) -> None:
 
 def main() -> None:
     told = json.loads(sys.argv[1])
-    host = Host(told["config"], told["ports"])
+    host = Host(told["config"], told["ports"], Path(told["authority"]))
     tell({"listening": [bound.getsockname()[1] for bound in host.sockets]})
     while True:
         readable, _, _ = select.select([0], [], [], 0.001)

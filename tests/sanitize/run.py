@@ -1,9 +1,10 @@
 """A million requests through an engine that was built with the address and undefined-behaviour sanitizers (make sanitize).
 
-The unit tests of the compiled rooms come first. Then come two rounds, with HTTP lines and splice, with JSON lines and copying:
-C-fast load (kept alive, new connections, a queue, 1 MiB, TCP) and all sorts of odd clients and endpoints at once, while the
-table changes every few milliseconds. At the end of each: no report, no wrong answer, gauges at zero, one table, no descriptor
-left, and after the engine was freed nothing that it lost (LeakSanitizer). In a last, short round the engine is stopped at work.
+The unit tests of the compiled rooms come first. Then come two rounds, with HTTP lines and splice, with JSON lines and copying: C-fast
+load (kept alive, new connections, a queue, 1 MiB, TCP; TLS with clients, and with endpoints too) and all sorts of odd clients and
+endpoints at once, while table, certificates, contexts and ticket keys change every few milliseconds. At the end of each: no report, no
+wrong answer, gauges at zero, one table, no descriptor left, and after the engine was freed nothing that it lost, nor OpenSSL on its
+behalf (LeakSanitizer). In a last, short round the engine is stopped at work.
 
   run.py --requests 1000000 --minutes 12
   run.py --memcheck . --without-tests --requests 5000     instead under valgrind's memcheck, with the plain build that lies there
@@ -20,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +31,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.sanitize.clients import Crowd
 from tests.sanitize.leaks import leaks_in
-from tests.sanitize.site import HTTP, TCP
+from tests.sanitize.site import HTTP, HTTPS, TCP
+from tests.sanitize.visiting import Listening
+from tests.scenarios.harness.authority import Authority
 from tests.scenarios.harness.until import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -59,6 +63,11 @@ LOADS = {
     "1 MiB": (HTTP, "--connections 4 --rate 40 --host bulk.test --path /1m"),
     "TCP": (TCP, "--connections 4 --rate 500 --tcp 300"),
     "TCP, new connections": (TCP, "--connections 4 --tcp 100000 --each-new"),
+    "TLS": (HTTPS, "--tls --connections 24 --host bulk.test"),
+    "TLS, new connections": (HTTPS, "--tls --connections 4 --host bulk.test --each-new"),
+    "TLS, 1 MiB": (HTTPS, "--tls --connections 4 --rate 20 --host bulk.test --path /1m"),
+    "TLS on both sides": (HTTPS, "--tls --connections 8 --host bulk-again.test"),
+    "TLS on both sides, 1 MiB": (HTTPS, "--tls --connections 4 --rate 20 --host bulk-again.test --path /1m"),
 }
 REPORT = re.compile(r"runtime error:|ERROR: AddressSanitizer|ERROR SUMMARY: [1-9]")
 
@@ -96,11 +105,11 @@ def run_tests() -> list[str]:
 class Host:
     """The process with the engine."""
 
-    def __init__(self, name: str, words: list[str], env: dict[str, str], config: dict[str, Any], ports: dict[str, list[int]]) -> None:
+    def __init__(self, name: str, words: list[str], env: dict[str, str], told: dict[str, Any]) -> None:
         self.errors = REPORTS / f"{name.replace(',', '').replace(' ', '-')}.log"
         with self.errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [*words, str(HERE / "host.py"), json.dumps({"config": config, "ports": ports})],
+                [*words, str(HERE / "host.py"), json.dumps(told)],
                 env=env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )
         self.listening: list[int] = self._hear()["listening"]
@@ -140,18 +149,23 @@ class Host:
 class Helpers:
     """The endpoints and the C-fast load."""
 
-    def __init__(self) -> None:
+    def __init__(self, authority: Authority, folder: Path) -> None:
+        shown = authority.issue("endpoint.test", ["endpoint.test"])
+        chain, key = shown.write(folder)
+        (folder / "bundle").write_text(shown.bundle)
         self._fast = subprocess.Popen(
-            [TOOLS / "backend", *["--http", "0.0.0.0:0"] * 4, *["--tcp", "0.0.0.0:0"] * 4],
+            [TOOLS / "backend", *["--http", "0.0.0.0:0"] * 4, *["--tcp", "0.0.0.0:0"] * 4, "--certificate", folder / "bundle",
+             *["--https", "0.0.0.0:0"] * 4],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         self._odd = subprocess.Popen(
-            [sys.executable, HERE / "endpoints.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, HERE / "endpoints.py", chain, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self._fast.stdout
         assert self._odd.stdout
         ports = [int(port) for port in self._fast.stdout.readline().split()]
-        self.ports: dict[str, list[int]] = {"bulk": ports[:4], "tcp": ports[4:], **json.loads(self._odd.stdout.readline())}
+        odd = json.loads(self._odd.stdout.readline())
+        self.ports: dict[str, list[int]] = {"bulk": ports[:4], "tcp": ports[4:8], "bulk tls": ports[8:], **odd}
 
     def stop(self) -> None:
         """End the endpoints; it may be said twice."""
@@ -194,9 +208,13 @@ class Round:
         self.name, share, config, self.ending = ROUNDS[number]
         self._requests = int(requests * share)
         self._began_s = time.monotonic()
-        self._helpers = Helpers()
-        self._host = Host(self.name, words, env, config, self._helpers.ports)
-        self._crowd = Crowd(self._host.listening, THREADS, number)
+        authority = Authority("ours")
+        self._folder = tempfile.TemporaryDirectory()
+        folder = Path(self._folder.name)
+        self._helpers = Helpers(authority, folder)
+        told = {"config": config, "ports": self._helpers.ports, "authority": str(authority.write(folder))}
+        self._host = Host(self.name, words, env, told)
+        self._crowd = Crowd(Listening.of(self._host.listening, authority, folder), THREADS, number)
         self._facts: dict[str, Any] = {}
         self.findings: list[str] = []
 
@@ -212,6 +230,7 @@ class Round:
         self.findings += self._crowd.findings + self._host.findings()
         if leaks and not self.findings:
             self.findings += self._host.leaks() if self._facts.get("leaks_checked") else ["no leak checker was there"]
+        self._folder.cleanup()
         self._report()
 
     def _over(self, until_s: float) -> bool:

@@ -4,16 +4,36 @@ import random
 from dataclasses import replace
 
 from edged.model.backend import Backend, Endpoint
-from edged.model.listener import Listener, Mode
-from edged.model.policy import Algorithm, Balance, Cookie, HeaderAction
+from edged.model.certificate import Trust
+from edged.model.listener import AcceptProxy, Listener, Mode
+from edged.model.policy import Algorithm, Balance, Cookie, HeaderAction, Insecure, Termination
 from edged.model.route import Route
 from edged.model.state import State
 
-__all__ = ["HTTP", "PROXIED", "TCP", "TCP_ECHO", "TCP_RUDE", "Ports", "site"]
+__all__ = [
+    "ANY", "ASKING", "HTTP", "HTTPS", "LISTENERS", "OURS", "PROXIED", "STRANGERS", "TCP", "TCP_ECHO", "TCP_RUDE", "TLS_ECHO",
+    "Ports", "site",
+]
 
-HTTP, PROXIED, TCP, TCP_ECHO, TCP_RUDE = range(5)       # numbers of the listeners
+HTTP, PROXIED, TCP, TCP_ECHO, TCP_RUDE, HTTPS, ASKING, TLS_ECHO = range(8)       # numbers of the listeners
+OURS, ANY, STRANGERS, UNKNOWN = range(1, 5)      # trusts: by the tests' authority, whatever is shown, by another authority; no such trust
 
-Ports = dict[str, list[int]]                     # of the endpoints: "bulk", "tcp", "odd", "echo", "rude", "refusing"
+# Of the endpoints: "bulk", "tcp", "odd", "echo", "rude", "refusing"; within TLS: "bulk tls", "odd tls", "echo tls", "rude tls".
+Ports = dict[str, list[int]]
+
+LISTENERS = (
+    Listener(HTTP, "web", "127.0.0.1:0"),
+    Listener(PROXIED, "proxied", "127.0.0.1:0", accept_proxy=AcceptProxy.REQUIRED),
+    Listener(TCP, "tcp", "127.0.0.1:0", mode=Mode.TCP, route="tcp"),
+    Listener(TCP_ECHO, "echo", "127.0.0.1:0", mode=Mode.TCP, route="echo"),
+    Listener(TCP_RUDE, "rude", "127.0.0.1:0", mode=Mode.TCP, route="rude-tcp"),
+    Listener(HTTPS, "secure", "127.0.0.1:0", mode=Mode.HTTPS, tls=True),
+    Listener(                                    # who shows no certificate that fits is let in and refused
+        ASKING, "asking", "127.0.0.1:0", mode=Mode.HTTPS, tls=True, accept_proxy=AcceptProxy.REQUIRED, client_auth="optional",
+        client_filter="CN=welcome",
+    ),
+    Listener(TLS_ECHO, "secure echo", "127.0.0.1:0", mode=Mode.TCP, tls=True, route="echo"),
+)
 
 _HOST = HeaderAction("X-Host", "%[req.hdr(host)]")
 _BALANCES = [
@@ -27,6 +47,9 @@ def site(version: int, ports: Ports) -> State:
     dice = random.Random(version)
     odd = _backend("be_http:odd", ports["odd"])
     rude = _backend("be_http:rude", [*ports["rude"], *ports["refusing"]], retries=dice.randint(0, 2), redispatch=1)
+    listeners = [
+        replace(listener, route="echo-again") if listener.number == TLS_ECHO and dice.random() < 0.5 else listener for listener in LISTENERS
+    ]
     routes = [
         Route("bulk", "bulk.test", "", _changing("be_http:bulk", ports["bulk"], dice), response_headers=_headers(dice)),
         Route("queue", "queue.test", "", _backend("be_http:queue", ports["bulk"][:2], maxconn=4)),
@@ -43,12 +66,43 @@ def site(version: int, ports: Ports) -> State:
         Route("rude-tcp", "", "", _backend("be_tcp:rude", [*ports["rude"], *ports["refusing"]])),
     ]
     routes += [_passing(version + i, ports, dice) for i in range(dice.randint(0, 12))]
-    return State(version, tuple(routes), (
-        Listener(HTTP, "web", "127.0.0.1:0"), Listener(PROXIED, "proxied", "127.0.0.1:0"),
-        Listener(TCP, "tcp", "127.0.0.1:0", mode=Mode.TCP, route="tcp"),
-        Listener(TCP_ECHO, "echo", "127.0.0.1:0", mode=Mode.TCP, route="echo"),
-        Listener(TCP_RUDE, "rude", "127.0.0.1:0", mode=Mode.TCP, route="rude-tcp"),
-    ))
+    served_on_both = [replace(route, termination=Termination.EDGE, insecure=Insecure.ALLOW) if route.host else route for route in routes]
+    return State(version, (*served_on_both, *_again(ports, dice), *_through(ports)), tuple(listeners))
+
+
+def _again(ports: Ports, dice: random.Random) -> list[Route]:
+    """To endpoints that speak TLS, or should."""
+    odd = _trusting(_backend("be_secure:odd", ports["odd tls"]), OURS, dice)
+    rude = _backend("be_secure:rude", [*ports["rude tls"], *ports["rude"], *ports["refusing"]], retries=dice.randint(0, 2), redispatch=1)
+    untrusted = _backend("be_secure:untrusted", ports["bulk tls"], retries=dice.randint(0, 1))
+    return [
+        _reencrypted("bulk-again", _trusting(_changing("be_secure:bulk", ports["bulk tls"], dice), ANY, dice)),
+        _reencrypted("again", odd),
+        _reencrypted("leaving-again", replace(odd, name="be_secure:leaving")),
+        _reencrypted("rude-again", _trusting(rude, ANY, dice)),
+        _reencrypted("untrusted", _trusting(untrusted, dice.choice([STRANGERS, UNKNOWN]), dice)),
+        Route("echo-again", "", "", _trusting(_backend("be_tcp:echo-again", ports["echo tls"], send_proxy=0), OURS, dice)),
+    ]
+
+
+def _through(ports: Ports) -> list[Route]:
+    return [
+        Route("through", "through.test", "", _backend("be_tcp:through", ports["odd tls"]), termination=Termination.PASSTHROUGH),
+        Route("rude-through", "rude-through.test", "", _backend("be_tcp:rude-through", [*ports["rude tls"], *ports["refusing"]]),
+              termination=Termination.PASSTHROUGH),
+    ]
+
+
+def _reencrypted(key: str, backend: Backend) -> Route:
+    return Route(key, f"{key}.test", "", backend, termination=Termination.REENCRYPT, insecure=Insecure.ALLOW)
+
+
+def _trusting(backend: Backend, trust: int, dice: random.Random) -> Backend:
+    endpoints = tuple(replace(endpoint, server_name="endpoint.test") for endpoint in backend.endpoints)
+    return replace(
+        backend, endpoints=endpoints, trust=Trust(trust, (), trust != ANY), check_name=trust != ANY and dice.random() < 0.5,
+        send_sni=dice.random() < 0.5,
+    )
 
 
 def _backend(name: str, ports: list[int], maxconn: int = 0, **more: int) -> Backend:

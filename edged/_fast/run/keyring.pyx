@@ -127,12 +127,13 @@ cdef class Keyring:
 
     def drop(self, bytes name not None) -> None:
         """Show the default for this name. Nothing happens where the name is unknown."""
-        if self.names.pop(name, None) is None:
+        if name not in self.names:
             return
         entry = <Entry*>find(&self.keys, view(<const char*>name, len(name)))
         check(entry != NULL)
         self.close_gap(<uint32_t>(entry - self.keys.entries))
         self.keys.n -= 1
+        del self.names[name]                     # only now: the entry's name was in its memory
 
     def set_default(self, Served certificate) -> None:
         """Shown for all other names and for none; None: there is none, and such handshakes are refused."""
