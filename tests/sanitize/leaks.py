@@ -12,7 +12,7 @@ __all__ = ["leaks_in", "report_leaks"]
 STRAY_BYTES, STRAY_OPENSSL_BYTES = 1237, 1249
 ALLOCATORS = re.compile(r"\bin (?:__interceptor_)?(?:malloc|calloc|realloc|posix_memalign)\b")
 OURS = re.compile(r"edged/_fast|tests/doors")
-OPENSSL = re.compile(r"cryptography/hazmat/bindings/_rust|libcrypto|libssl")
+OPENSSL = re.compile(r"\bin CRYPTO_\w+")
 
 
 def report_leaks() -> bool:
@@ -22,7 +22,8 @@ def report_leaks() -> bool:
         return False
     process.malloc.restype = ctypes.c_void_p
     process.malloc(ctypes.c_size_t(STRAY_BYTES))
-    lose = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int)(openssl.find(["CRYPTO_malloc"])["CRYPTO_malloc"])
+    kind = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int)
+    lose = kind(openssl.find(["CRYPTO_malloc"])["CRYPTO_malloc"])
     lose(STRAY_OPENSSL_BYTES, b"", 0)
     gc.collect()
     process.__lsan_do_recoverable_leak_check()

@@ -55,7 +55,7 @@ def comes_again(listening: Listening, dice: Dice) -> None:
 def tunnelled_secure(listening: Listening, dice: Dice) -> None:
     with secured(listening, TLS_ECHO, dice) as client:
         for _ in range(dice.randint(1, 8)):
-            said = dice.randbytes(dice.choice([1, 1000, 30000]))
+            said = dice.randbytes(dice.choice([20, 1000, 30000]))
             client.send(said)
             until = client.take_until(said)      # a PROXY header may come first
             assert len(until) == len(said) or until.startswith((b"PROXY", b"\r\n\r\n"))
@@ -79,7 +79,7 @@ def by_odd_records(listening: Listening, dice: Dice) -> None:
                 n = dice.choice([1, 7, 100])
                 client.send(DATA, request[:n], dice.choice([0, 0, 1, 200, 16000]))
                 request = request[n:]
-                if dice.random() < 0.2:
+                if request and dice.random() < 0.2:
                     asked = dice.random() < 0.5
                     client.send(HANDSHAKE, KEY_UPDATE + bytes([asked]))
                     client.sending.turn()

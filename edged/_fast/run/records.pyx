@@ -303,7 +303,7 @@ cdef inline bint is_complete(const char* at, uint32_t n) noexcept nogil:
 
 
 cdef ssize_t load(Core* core, Channel* c, uint32_t room) noexcept nogil:
-    """What is known of the next records, in Core.opening; -1: the connection is broken."""
+    """What is known of the next records, in Core.opening: a whole one, unless the kernel has no more; -1: the connection is broken."""
     cdef Records* r = c.tls.records
     cdef TlsLink* link = c.tls
     cdef uint32_t n = r.part_n, most
@@ -313,23 +313,20 @@ cdef ssize_t load(Core* core, Channel* c, uint32_t room) noexcept nogil:
         free(r.part)
         r.part = NULL
         r.part_n = 0
-        if is_complete(core.opening, n):
-            return n
-    if not link.readable or link.ended:
-        return n
-    most = min(<uint32_t>OPENING_BYTES - n, room + READ_OVER)
-    got = edged_recv(c.fd, core.opening + n, most, 0)
-    if likely(got > 0):
-        if <uint32_t>got < most and not c.port.flags & PORT_HUNG_UP:
-            link.readable = False                # edge-triggered: the next bytes bring an event of their own
-        return n + <uint32_t>got
-    if got == 0:
-        link.ended = True
-    elif edged_errno() == EAGAIN:
-        link.readable = False
-    elif edged_errno() != EINTR:
-        c.port.flags |= PORT_BROKEN
-        return -1
+    while link.readable and not link.ended and not is_complete(core.opening, n) and not fault_of(core.opening, n):
+        most = min(<uint32_t>OPENING_BYTES - n, room + READ_OVER)
+        got = edged_recv(c.fd, core.opening + n, most, 0)
+        if likely(got > 0):
+            n += <uint32_t>got
+            if <uint32_t>got < most and not c.port.flags & PORT_HUNG_UP:
+                link.readable = False            # edge-triggered: the next bytes bring an event of their own
+        elif got == 0:
+            link.ended = True
+        elif edged_errno() == EAGAIN:
+            link.readable = False
+        elif edged_errno() != EINTR:
+            c.port.flags |= PORT_BROKEN
+            return -1
     return n
 
 

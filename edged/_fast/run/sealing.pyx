@@ -48,7 +48,7 @@ cdef ssize_t read_some(Core* core, Channel* source, uint32_t most) noexcept nogi
 cdef RelayMove sealing_move(Core* core, Channel* source, Channel* to) noexcept nogil:
     cdef uint64_t moved = 0
     cdef uint32_t flags = source.port.flags, most
-    cdef ssize_t n
+    cdef ssize_t n = 1
     check(buffer_n(&to.port.tx) == 0 and buffer_n(&source.port.rx) == 0)
     buffer_drop(&source.port.rx, &core.s.blocks)
     while moved < TURN_MOST and to.port.raw_left and to.port.sealed == 0 and source.port.flags & PORT_READABLE:
@@ -69,7 +69,7 @@ cdef RelayMove sealing_move(Core* core, Channel* source, Channel* to) noexcept n
             return RELAY_MOVED
         if source.full_reads == 0 and to.port.raw_left >= RAW_ENDLESS // 2:
             break
-    if moved >= TURN_MOST:
+    if moved >= TURN_MOST or (n == 0 and source.port.flags & PORT_READABLE):     # there may be more behind what was no data
         return RELAY_AGAIN
     if moved or flags != source.port.flags or to.port.flags & (PORT_BROKEN | PORT_DEAF):
         return RELAY_MOVED

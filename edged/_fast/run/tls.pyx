@@ -313,7 +313,7 @@ cdef bint tls_pull(Core* core, Channel* c) noexcept nogil:
         return True
     if buffer_n(&port.rx) == 0:
         buffer_drop(&port.rx, &core.s.blocks)
-    return (port.flags ^ before) & (PORT_EOF | PORT_BROKEN) != 0
+    return (port.flags ^ before) & (PORT_EOF | PORT_BROKEN) or port.flags & PORT_READABLE      # there may be more behind what was no data
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
