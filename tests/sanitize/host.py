@@ -41,8 +41,8 @@ CONFIG: dict[str, Any] = {
     "error_files": {}, "log_format": "http", "log_ring_bytes": 1 << 20,
     "timeouts": {
         "client_ms": 3000, "server_ms": 3000, "connect_ms": 2000, "http_request_ms": 2000, "http_keep_alive_ms": 3000, "queue_ms": 10000,
-        "tunnel_ms": 3000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 2000,
-        "tls_handshake_ms": 3000,
+        "tunnel_ms": 3000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 5000,
+        "tls_handshake_ms": 5000,
     },
 }
 

@@ -116,7 +116,7 @@ def lies_shaking(listening: Listening, dice: Dice) -> None:
     with Client(("127.0.0.1", listening[dice.choice([HTTPS, TLS_ECHO])])) as client:
         client.sock = Twisted(client.sock, dice, 300)
         client.start_tls(dice.choice(CONTEXTS), server_name="odd.test")
-        client.ask("/", "odd.test")
+        client.send(request_bytes("/", "odd.test", "POST", dice.randbytes(5000)))
         leave(client, dice)
 
 

@@ -55,6 +55,20 @@ def test_many_requests_in_one_segment(client):
         got += content
 
 
+def test_a_head_and_then_a_record_for_which_there_is_little_room_left(client):
+    """All of it is there; nothing that comes later wakes anybody."""
+    size = 12_000
+    head = REQUEST[:-2] + b"Content-Length: %d\r\n" % CONTENT_MOST
+    client.send(DATA, head + b"X-Long: " + b"x" * size)
+    client.sock.sendall(client.sending.seal(DATA, b"\r\n\r\n" + bytes(CONTENT_MOST - 4)) + client.sending.seal(DATA, bytes(4)))
+    client.data(ANSWERED)
+
+
+def test_more_empty_records_than_are_read_at_once(client):
+    client.sock.sendall(b"".join(client.sending.seal(DATA, b"", 200) for _ in range(5000)) + client.sending.seal(DATA, REQUEST))
+    client.data(ANSWERED)
+
+
 @pytest.mark.parametrize("padding", [1, 255, CONTENT_MOST - len(REQUEST)])
 def test_padding(client, padding):
     client.send(DATA, REQUEST, padding)
