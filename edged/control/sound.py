@@ -24,6 +24,7 @@ from edged.hooks import (
     Trust,
 )
 from edged.hooks.values import COOKIE_NAME, HEADER_NAME, HEADER_VALUES, host_flaw
+from edged.tls.trial import certificate_fault, trust_fault
 
 __all__ = ["flaw"]
 
@@ -174,9 +175,12 @@ def _certificate_flaw(certificate: Certificate | None) -> Flaw | None:
     chain, key, ocsp = certificate.chain, certificate.key, certificate.ocsp
     if not isinstance(chain, tuple) or not all(isinstance(one, bytes) for one in (*chain, key, ocsp)) or bool(chain) != bool(key):
         return "certificate", "its chain, key and OCSP answer are bytes"
-    if chain and Certificate.of(chain, key, ocsp).id != certificate.id:
+    if not chain:
+        return None
+    if Certificate.of(chain, key, ocsp).id != certificate.id:
         return "certificate.id", "is not that of this certificate"
-    return None
+    wrong = certificate_fault(certificate)
+    return ("certificate", wrong) if wrong else None
 
 
 def _trust_flaw(backend: Backend) -> Flaw | None:
@@ -196,6 +200,8 @@ def _authorities_flaw(trust: Trust) -> Flaw | None:
         return "backend.trust.id", "is not that of this trust"
     if trust.verify and not trust.authorities:
         return "backend.trust", "nobody certifies an endpoint if there are no authorities"
+    if wrong := trust_fault(trust):
+        return "backend.trust", wrong
     if len(_sound_trusts) >= _TRUSTS_MOST:
         _sound_trusts.clear()
     _sound_trusts[id(trust)] = trust

@@ -24,21 +24,29 @@ def checked_certificate(
     """The certificate of a route, of PEM texts; None if they hold none. The key may stand in `key` or in `certificate`; `ca` is the rest
     of the chain. `extended`: by all the rules of openshift-routes.md 2.2, else only as far as it can be served at all. Raises
     BadCertificate. It may take a millisecond, so who has thousands keeps what came out."""
-    from edged.tls import verify
+    from edged.tls import trial, verify
 
     try:
         made = verify.route_certificate(certificate, key, ca, extended=extended)
     except verify.BadCertificate as why:
         raise BadCertificate(why.wrongs) from None
-    return None if made is None else Certificate.of(*made, origin=origin)
+    if made is None:
+        return None
+    checked = Certificate.of(*made, origin=origin)
+    if wrong := trial.certificate_fault(checked):
+        raise BadCertificate([("certificate", wrong)])
+    return checked
 
 
 def checked_trust(authorities: str, *, extended: bool = True) -> Trust:
     """Endpoints are believed that one of these certifies: certificates in PEM. `extended`: none of them may be weak. Raises
     BadCertificate."""
-    from edged.tls import verify
+    from edged.tls import trial, verify
 
     try:
-        return Trust.of(verify.authorities(authorities, extended=extended))
+        checked = Trust.of(verify.authorities(authorities, extended=extended))
     except verify.BadCertificate as why:
         raise BadCertificate(why.wrongs) from None
+    if wrong := trial.trust_fault(checked):
+        raise BadCertificate([("destinationCACertificate", wrong)])
+    return checked

@@ -21,6 +21,7 @@ from edged.model.state import Problem
 from edged.tls.folders import beside
 from edged.tls.pem import BadPem, Found, Key, Material, read_material
 from edged.tls.staple import Staple, staple_of
+from edged.tls.trial import certificate_fault
 from edged.tls.verify import pair, weakness
 
 __all__ = ["BadBundle", "Bundle", "bundle_of", "names_of", "read_bundle", "read_text"]
@@ -118,9 +119,11 @@ def _bundle(where: str, main: Material, keys: tuple[str, tuple[Key, ...]], above
         chain |= dict.fromkeys(found.der for found in above if found.certificate.subject != found.certificate.issuer)
     staple = _staple(where, leaf, (*main.certificates[1:], *above), now_s)
     begins_s = leaf.certificate.not_valid_before_utc.timestamp()
+    certificate = Certificate.of(tuple(chain), found_keys[0].der(), staple.answer, Origin(where, leaf.line))
+    if wrong := certificate_fault(certificate):
+        raise BadBundle(where, leaf.line, wrong)
     return Bundle(
-        Certificate.of(tuple(chain), found_keys[0].der(), staple.answer, Origin(where, leaf.line)),
-        tuple(names_of(leaf.certificate)), begins_s, leaf.certificate.not_valid_after_utc.timestamp(),
+        certificate, tuple(names_of(leaf.certificate)), begins_s, leaf.certificate.not_valid_after_utc.timestamp(),
         min(staple.ends_s, begins_s if begins_s > now_s else _FOR_EVER), staple.problem,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import edged.control.process as room
 from edged.hooks import Backend, Certificate, Route, SourceError, Termination, Trust
@@ -38,7 +39,11 @@ def replace(default: TlsTable, text: str) -> None:
 def shows(certified: Certified, host: str = "a.test", key: str = "a", **more: object) -> Route:
     chain = (certified.der, authority_der(certified))
     more.setdefault("where", "cluster")
-    return route(key, host, termination=Termination.EDGE, certificate=Certificate.of(chain, certified.key_pem.encode()), **more)
+    return route(key, host, termination=Termination.EDGE, certificate=Certificate.of(chain, key_der(certified)), **more)
+
+
+def key_der(certified: Certified) -> bytes:
+    return certified.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def authority_der(certified: Certified) -> bytes:
@@ -117,11 +122,11 @@ def test_workers_are_told_what_is_revoked(stage: Setting, authority: Authority, 
 
 
 def test_whom_endpoints_are_believed_is_known_before_the_table_and_while_any_has_it(
-    stage: Setting, default: TlsTable, monkeypatch: pytest.MonkeyPatch
+    stage: Setting, authority: Authority, default: TlsTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edged.control.certificates._TRUST_LINGERS_S", 0.2)
     given = Given()
-    one, two = Trust.of((b"one",)), Trust.of((b"two",))
+    one, two = Trust.of((authority.root.der,)), Trust.of((authority.intermediate.der,))
 
     async def story(house: House, nursery: trio.Nursery) -> None:
         worker = await house.worker(nursery)
@@ -257,7 +262,7 @@ def test_no_key_is_on_disk(stage: Setting, authority: Authority, default: TlsTab
     for name, body in written.items():
         assert number not in body, name
         assert b"PRIVATE KEY" not in body, name
-        assert certified.key_pem.encode() not in body, name
+        assert key_der(certified) not in body, name
     assert trust.authorities[0] in written["snapshot.msgpack"]       # whom endpoints are believed is no secret, and is needed at once
 
 
