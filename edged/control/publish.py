@@ -163,7 +163,9 @@ class Publisher:
                     count, since_s = worker.waited.pop(version)
                     log.info("worker %d: %d certificates are in force after %.1f s", worker.index, count, trio.current_time() - since_s)
             case {"type": "certificates_refused"}:
-                worker.shown = None              # the next picture is told as to a new worker
+                worker.shown = None              # the next picture is told as to a new worker: at once, if it is there already
+                if message.get("version") != self._picture.version:
+                    worker.news.set()
                 why = _told(self._picture, str(message.get("why")))
                 log.error("worker %d refused certificates %s, and goes on with those before: %s", worker.index, message.get("version"), why)
             case _:

@@ -263,6 +263,28 @@ def test_a_refusal_is_logged_by_name_and_the_next_picture_is_told_whole(caplog: 
     play(story)
 
 
+def test_what_was_sent_after_a_refused_picture_is_told_again_whole() -> None:
+    """It said only what was to change after the one that was refused."""
+
+    async def story() -> None:
+        publisher = Publisher(1)
+        publisher.publish(table(1), picture(1, a=A))
+        async with trio.open_nursery() as nursery:
+            worker = Worker(publisher, nursery)
+            message, (fd,) = await worker.wire.receive()
+            os.close(fd)
+            await worker.takes()
+            publisher.show(picture(2, a=A, b=B))
+            assert (await worker.learns())[0] is False
+            await worker.wire.send({"type": "certificates_refused", "version": message["version"], "why": "late"})
+            whole, told = await worker.learns()
+            assert (whole, told["names"]) == (True, {"a": A.id, "b": B.id})
+            worker.wire.close()
+        publisher.close()
+
+    play(story)
+
+
 def test_thousands_of_certificates_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
