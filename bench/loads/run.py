@@ -27,7 +27,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--peers", default="haproxy,nginx", help="beside whom; the first decides; haproxy@2: another instance")
     parser.add_argument("--only", action="append", choices=[s.name for s in SCENARIOS], help="only this scenario; may be repeated")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measured window")
+    parser.add_argument("--seconds", type=float, default=2.5, help="length of each measured window")
     parser.add_argument("--json", type=Path, help="also write everything measured into this file")
     return parser.parse_args(words)
 
