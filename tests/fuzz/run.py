@@ -1,4 +1,4 @@
-"""Hostile bytes for the parsers, by libFuzzer with the address and undefined-behaviour sanitizers.
+"""Hostile bytes for the parsers and for the records of TLS, by libFuzzer with the address and undefined-behaviour sanitizers.
 
 Each target compiles the C that Cython makes of one room into a program of its own. No Python runs in it: the parsers need none,
 and whatever of the generated C is for Python is thrown away by the linker. The kept corpus is tests/corpus/fuzz/<target>/.
@@ -24,8 +24,12 @@ HERE = ROOT / "tests/fuzz"
 BUILD = ROOT / "build/fuzz"
 CORPUS = ROOT / "tests/corpus/fuzz"
 
-ROOMS = {"request": "head", "response": "head", "chunked": "chunked", "hello": "hello", "proxyline": "proxyline"}
-LONGEST = {"request": 2048, "response": 2048, "chunked": 2048, "hello": 4096, "proxyline": 5000}
+ROOMS = {
+    "request": "parse.head", "response": "parse.head", "chunked": "parse.chunked", "hello": "parse.hello", "proxyline": "parse.proxyline",
+    "records": "run.records",
+}
+LONGEST = {"request": 2048, "response": 2048, "chunked": 2048, "hello": 4096, "proxyline": 5000, "records": 256}
+LIBRARIES = {"records": ["-lcrypto"]}            # those that a room calls
 
 DIRECTIVES = ["wraparound=False", "cdivision=True", "boundscheck=True"]
 FLAGS = [
@@ -50,19 +54,22 @@ def build(target: str) -> Path:
     """The program of a target, newly made when anything it comes from has changed."""
     room = ROOMS[target]
     program = BUILD / target / "fuzz"
-    sources = [Path(__file__), *HERE.glob("*.[ch]"), *ROOT.glob("edged/_fast/base/*.pxd"), *ROOT.glob("edged/_fast/parse/*.p[xy][dx]")]
+    sources = [Path(__file__), *HERE.glob("*.[ch]"), *ROOT.glob("edged/_fast/**/*.pxd"),
+               ROOT / f"edged/_fast/{room.replace('.', '/')}.pyx"]
     if program.exists() and program.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return program
     clang = os.environ.get("CLANG") or shutil.which("clang")
     if clang is None:
         raise BuildError("clang with libFuzzer is needed (Debian: clang libclang-rt-dev; Fedora: clang compiler-rt); or set CLANG")
     program.parent.mkdir(parents=True, exist_ok=True)
-    generated = BUILD / f"{room}_room.c"
+    floor, name = room.split(".")
+    generated = BUILD / f"{name}_room.c"
     directives = [word for directive in DIRECTIVES for word in ("-X", directive)]
-    call([sys.executable, "-m", "cython", "-3", *directives, "--module-name", f"edged._fast.parse.{room}", "-I", str(ROOT),
-          "-o", str(generated), f"edged/_fast/parse/{room}.pyx"])
+    call([sys.executable, "-m", "cython", "-3", *directives, "--module-name", f"edged._fast.{room}", "-I", str(ROOT),
+          "-o", str(generated), f"edged/_fast/{floor}/{name}.pyx"])
     call([clang, *FLAGS, *WITHOUT_PYTHON, f"-I{BUILD}", f"-I{sysconfig.get_path('include')}",
-          "-o", str(program), str(HERE / f"{target}.c")])
+          "-o", str(program), str(HERE / f"{target}.c"),
+          *LIBRARIES.get(target, [])])
     return program
 
 
@@ -78,7 +85,7 @@ def fuzz(target: str, program: Path, seconds: int) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     command = [str(program), f"-max_total_time={seconds}", f"-max_len={LONGEST[target]}", "-timeout=5", "-rss_limit_mb=1024",
                "-print_final_stats=1", f"-artifact_prefix={place}/findings/"]
-    words = HERE / "words" / f"{ROOMS[target]}.dict"
+    words = HERE / "words" / f"{ROOMS[target].split('.')[1]}.dict"
     if words.exists():
         command.append(f"-dict={words}")
     done = subprocess.run([*command, str(place / "found"), str(CORPUS / target)], capture_output=True, text=True, errors="replace")

@@ -218,7 +218,8 @@ cdef bint records_take_over(Core* core, Channel* c) noexcept nogil:
     cdef uint32_t n = buffer_n(&link.sealed_in)
     if r == NULL:
         return False
-    if r.known == (SECRET_CLIENT | SECRET_OURS) and choose_suite(
+    # Where buffers are large, more may have come than fits into Core.opening.
+    if r.known == (SECRET_CLIENT | SECRET_OURS) and n <= OPENING_BYTES and choose_suite(
             core, r, openssl.SSL_CIPHER_get_name(openssl.SSL_get_current_cipher(link.ssl))):
         if n:
             r.part = <char*>malloc(n)
