@@ -180,9 +180,9 @@ def one_fault(client: RecordClient, dice: Dice) -> None:
             sealed = client.sending.seal(DATA, b"GET / HTTP/1.1\r\n", dice.choice([0, 5000]))
             raw(sealed[: dice.randrange(len(sealed))])
         case 9:
-            sealed = bytearray(client.sending.seal(DATA, b"GET / HTTP/1.1\r\n"))
-            sealed[dice.randrange(len(sealed))] ^= 1 << dice.randrange(8)
-            raw(bytes(sealed))
+            changed = bytearray(client.sending.seal(DATA, b"GET / HTTP/1.1\r\n"))
+            changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
+            raw(bytes(changed))
         case 10:
             client.sending.records += 1          # a record of those between is missing
             client.send(DATA, b"G")

@@ -64,6 +64,9 @@ class Secured(Client):
             self.close()
             raise
 
+    def __enter__(self) -> "Secured":
+        return self
+
     def close(self) -> None:
         if self.tls is not None and (session := self.tls.session) is not None:
             with self._lock:
