@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from edged import __version__
+from edged.ctl.command import ABOUT as CTL
+from edged.ctl.command import add_verbs
+from edged.ctl.command import run as run_verb
 from edged.errors import EdgedError, StartError
 
 __all__ = ["DEFAULT_CONFIG", "main"]
@@ -25,13 +28,14 @@ examples:
   edged explain --config edged.toml http://shop.example.com/cart
                                               which route answers this, which lost, and why
   edged certs --config edged.toml             every certificate: for which names, until when, from where
+  edged ctl status                            what runs; edged ctl --help tells what else can be asked for
 """
 
 _RUN = """\
 Serve in the foreground until a signal says otherwise:
   SIGTERM   stop accepting, let exchanges end (as long as [run] drain_timeout), leave with status 0; once more: at once, status 1
   SIGINT    at once, status 0
-  SIGHUP    read all route sources again
+  SIGHUP    look at the settings and read all route sources again, as `edged ctl reload` does
   SIGUSR1   open log files anew, after rotation
 Route files need no signal: they are read again when they change. Status 2: it could not start, and one line says why.
 
@@ -107,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     certs = commands.add_parser("certs", help="the certificates, and until when", description=_CERTS, formatter_class=raw)
     certs.add_argument("--json", action="store_true", help="for programs, with every detail")
     certs.set_defaults(command=_certs)
-    for command in (run, check, explain, certs):
+    ctl = commands.add_parser("ctl", help="speak to the daemon that runs", description=CTL, formatter_class=raw)
+    add_verbs(ctl)
+    ctl.set_defaults(command=run_verb)
+    for command in (run, check, explain, certs, ctl):
         command.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help=f"the settings (default: {DEFAULT_CONFIG})")
 
     commands.add_parser("demo", help="serve a built-in site to play with; edged demo --help", add_help=False)

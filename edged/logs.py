@@ -34,3 +34,9 @@ def lines_to_stderr(who: str) -> None:
         logger.handlers = [handler]
         logger.setLevel(logging.INFO)
         logger.propagate = False
+
+
+def choose_level(level: str) -> None:
+    """From which level on lines are written: "debug", "info", "warning", "error"."""
+    for name in ("edged", "edged_plugins"):
+        logging.getLogger(name).setLevel(level.upper())

@@ -23,6 +23,7 @@ from edged.control.watchdog import Watchdog
 from edged.hooks import SettingsError
 from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedKind, OfferedSource, Plugins, load_plugins
+from edged.logs import choose_level
 from edged.model.listener import Listener
 from edged.settings import InvalidSettings, Settings
 from edged.tls.operator import OperatorCertificates
@@ -142,6 +143,8 @@ class _Control:
                     self._operator.look_again()
                     if self._revocations is not None:
                         self._revocations.look_again()
+                case {"type": "log_level", "level": str(level)}:
+                    choose_level(level)
                 case {"type": "stop"}:
                     return
                 case _:

@@ -1,8 +1,9 @@
-"""Word to the service manager (sd_notify): ready, stopping."""
+"""Word to the service manager (sd_notify): ready, reloading, stopping."""
 
 import logging
 import os
 import socket
+import time
 
 log = logging.getLogger("edged.supervisor")
 
@@ -17,3 +18,8 @@ def notify(*lines: str) -> None:
             sock.sendto("\n".join(lines).encode(), "\0" + address[1:] if address.startswith("@") else address)
     except OSError as why:
         log.warning("the service manager cannot be told %s: %s", lines[0], why.strerror)
+
+
+def reloading() -> None:
+    """A reload begins; READY=1 ends it. By the time, the service manager knows which of its orders this answers."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")

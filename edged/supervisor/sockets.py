@@ -4,6 +4,7 @@ For each TCP listener there is one SO_REUSEPORT socket for each worker slot: the
 A unix listener has one socket that all workers share, as SO_REUSEPORT does not spread those.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -21,6 +22,7 @@ from edged.supervisor.holder import holder
 _IP_FREEBIND = 15                                # not in the socket module
 _IPV6_FREEBIND = 78
 _SO_ATTACH_FILTER = 26
+_SO_DETACH_FILTER = 27
 _FILTER = (                                      # classic BPF over the TCP header: code, jump if true, if false, constant
     (0x30, 0, 0, 13),                            # the byte of flags
     (0x54, 0, 0, 0x12),                          # its bits SYN and ACK
@@ -45,6 +47,7 @@ class Sockets:
 
     def __init__(self, listeners: Sequence[Listener], slots: int, group_id: int = -1) -> None:
         self.bound: list[Bound] = []
+        self._group_id = group_id
         for listener in listeners:
             try:
                 wanted = address(listener.address)
@@ -78,6 +81,29 @@ class Sockets:
             for sock in bound.sockets:
                 if not bound.address.path:
                     _drop_first_packets(sock)
+
+    def refuse(self) -> None:
+        """Refuse connections, while nobody else holds the sockets. The addresses stay ours; `welcome` opens them again."""
+        for bound in self.bound:
+            for sock in bound.sockets:
+                if bound.address.path:
+                    sock.close()
+                else:
+                    with contextlib.suppress(OSError):   # ENOTCONN: it did not listen yet
+                        sock.shutdown(socket.SHUT_RDWR)
+            if bound.address.path:
+                _remove(bound.address.path, bound.file)
+
+    def welcome(self) -> None:
+        """Undo `turn_away` and `refuse`: listen again. Raises OSError."""
+        for number, bound in enumerate(self.bound):
+            if bound.address.path and bound.sockets[0].fileno() < 0:
+                self.bound[number] = _bind_unix(bound.listener, bound.address, self._group_id)
+            elif not bound.address.path:
+                for sock in bound.sockets:
+                    _let_first_packets_in(sock)
+                    _bind_again(sock, bound.address)
+        self.listen()
 
     def close(self) -> None:
         """Close our copies, and remove the files of unix sockets. May be called again."""
@@ -167,8 +193,22 @@ def _drop_first_packets(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_FILTER), ctypes.addressof(program)))
 
 
+def _bind_again(sock: socket.socket, where: Address) -> None:
+    """A port that the kernel chose is let go by a shutdown, one that was asked for is not."""
+    try:
+        sock.bind((where.host, where.port))
+    except OSError as why:
+        if why.errno != errno.EINVAL:            # it is bound
+            raise
+
+
+def _let_first_packets_in(sock: socket.socket) -> None:
+    with contextlib.suppress(FileNotFoundError):         # there was no filter
+        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+
+
 def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
-    _clear_stale(wanted.path)
+    clear_stale(wanted.path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.bind(wanted.path)
@@ -181,7 +221,7 @@ def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
     return Bound(listener, wanted, [sock], (found.st_dev, found.st_ino))
 
 
-def _clear_stale(path: str) -> None:
+def clear_stale(path: str) -> None:
     """Remove the file that a crash left behind: a socket on which nobody answers."""
     try:
         mode = os.stat(path).st_mode

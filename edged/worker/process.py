@@ -15,6 +15,7 @@ import trio
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
 from edged.errors import EdgedError
+from edged.logs import choose_level
 from edged.settings import Settings
 from edged.tls.tickets import SECRET_BYTES
 from edged.wire import Wire, WireClosed, WireError
@@ -96,6 +97,8 @@ class Worker:
                 case {"type": "reopen_logs"}:
                     if self._shipping is not None:
                         self._shipping.reopen()
+                case {"type": "log_level", "level": str(level)}:
+                    choose_level(level)
                 case {"type": "drain"}:
                     nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
                 case {"type": "stop"}:

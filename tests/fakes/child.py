@@ -3,6 +3,7 @@
 Started as `child.py WING INDEX FD`, in place of the real command. The directory in $FAKES steers them:
   hold-control, hold-worker-N   the child says nothing until the file is gone
   fail-control, fail-worker-N   it leaves with status 3 at once
+  hold-drain-worker-N           it accepts no more, and does not leave after a drain until the file is gone
   deaf                          workers do not leave when they are told to drain or stop
 """
 
@@ -47,6 +48,8 @@ async def control(settings, wire, arena_fd):
                 say("control", "that worker is gone already")
         elif message["type"] == "stop":
             return
+        elif message["type"] == "log_level":
+            say("control", f"log level {message['level']}")
         else:
             say("control", message["type"])
 
@@ -77,9 +80,14 @@ class FakeWorker:
                     case "unlisten":
                         for scope in self.open.pop(message["slot"]):
                             scope.cancel()
+                    case "log_level":
+                        say(self.name, f"log level {message['level']}")
                     case "tickets":
                         say(self.name, f"tickets {message['period']} {sha256(message['secret']).hexdigest()}")
-                    case "drain" | "stop":
+                    case "drain" | "stop" as order:
+                        for scope in [scope for scopes in self.open.values() for scope in scopes]:
+                            scope.cancel()
+                        await held(f"{order}-{self.name}")
                         if (FAKES / "deaf").exists():
                             await trio.sleep_forever()
                         break

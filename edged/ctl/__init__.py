@@ -1,0 +1,1 @@
+"""How operators speak to a running daemon: the frames, the verbs, and the client's side. The supervisor hosts the other end."""

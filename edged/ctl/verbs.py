@@ -1,0 +1,99 @@
+"""Every verb of `edged ctl`, once: what it is called, what it takes, and what is told about it."""
+
+from dataclasses import dataclass, field
+
+__all__ = ["DELAY_MOST_MS", "LEVELS", "VERBS", "Argument", "Verb", "complaint"]
+
+LEVELS = ("debug", "info", "warning", "error")
+DELAY_MOST_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A named value of a request: a flag, a number of milliseconds, or one of some words."""
+
+    name: str
+    kind: type
+    help: str
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+    def takes(self, value: object) -> bool:
+        if type(value) is not self.kind:
+            return False
+        return value in self.choices if self.choices else not isinstance(value, int) or 0 <= value <= DELAY_MOST_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`words` as they are typed; the request bears `name`."""
+
+    words: str
+    help: str
+    about: str
+    arguments: tuple[Argument, ...] = ()
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.words.replace(" ", "_"))
+
+
+_ALL = (
+    Verb(
+        "status", "what runs, since when, and how the last reload went",
+        "Tell the version, the state, every generation with its processes, the listeners, and the last reload and its outcome.\n\n"
+        "examples:\n  edged ctl status\n  edged ctl status --json | jq -r '.generations[].pids[]'",
+    ),
+    Verb(
+        "reload", "read settings and sources again",
+        "Have the settings looked at and the sources read again, and wait for the outcome. Settings with an error change nothing: each\n"
+        "problem is printed as \"file:line: key: message\", with status 1.\n\n"
+        "examples:\n  edged ctl reload\n  edged ctl reload && curl -fsS http://127.0.0.1/",
+    ),
+    Verb(
+        "upgrade", "change over to the program that is installed now",
+        "Have the daemon change over to the newly installed program and wait for the outcome. Where it cannot, the old one carries on\n"
+        "and says why, with status 1.\n\nexample:\n  pipx upgrade edged && edged ctl upgrade",
+    ),
+    Verb(
+        "stop", "end the daemon, exchanges first",
+        "End the daemon as SIGTERM does: after the pause of [run] drain_delay it accepts no more, exchanges have as long as [run]\n"
+        "drain_timeout to end, and the command returns when the process is gone.\n\nexamples:\n  edged ctl stop\n  edged ctl stop --now",
+        (Argument("now", bool, "cut what runs, as SIGINT does"),),
+    ),
+    Verb(
+        "drain", "accept no more, and let exchanges end; the daemon stays",
+        "Take this daemon out of service, and keep it there: for the pause of [run] drain_delay it serves on while `edged ctl status`\n"
+        "tells \"draining\" already, then it accepts no more, exchanges have as long as [run] drain_timeout to end, and what is still\n"
+        "open is cut. New connections are refused from then on. Returns when nothing is open any more.\n\n"
+        "examples:\n  edged ctl drain\n  edged ctl drain --delay 15s && reboot",
+        (Argument("delay_ms", int, "how long to serve on first, such as 15s (default: [run] drain_delay)"),),
+    ),
+    Verb(
+        "undrain", "accept again",
+        "Put a daemon that was drained, or is being drained, into service again. Returns when it serves.\n\nexample:\n  edged ctl undrain",
+    ),
+    Verb(
+        "log level", "which lines are logged",
+        "Choose which lines all processes of the daemon log, until it ends or this is said again. The access log is another matter.\n\n"
+        "examples:\n  edged ctl log level debug\n  edged ctl log level info",
+        (Argument("level", str, "from this upwards", LEVELS, required=True),),
+    ),
+)
+
+VERBS = {verb.name: verb for verb in _ALL}
+
+
+def complaint(verb: Verb, arguments: object) -> str:
+    """What is wrong with the arguments that came with a request; "" if nothing is."""
+    if not isinstance(arguments, dict):
+        return "arguments are a map"
+    known = {argument.name: argument for argument in verb.arguments}
+    for name, value in arguments.items():
+        if name not in known:
+            return f'{verb.words} has no argument "{name}"'
+        if not known[name].takes(value):
+            wanted = f"one of {', '.join(known[name].choices)}" if known[name].choices else known[name].help
+            return f"{verb.words}: {name}: {wanted}"
+    missing = [argument.name for argument in verb.arguments if argument.required and argument.name not in arguments]
+    return f"{verb.words}: {missing[0]} is missing" if missing else ""

@@ -1,0 +1,270 @@
+"""The control socket: `runtime_dir`/ctl.sock, and who answers there. Root and the daemon's user may ask; nobody else gets a word in.
+
+One request a connection, each in a task of its own: what was asked for is done to its end, whether or not the client stays to
+hear of it.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from edged.ctl.frames import REQUEST_MOST_BYTES, SOCKET_NAME, VERSION, Doorway, FrameError, cut, pack
+from edged.ctl.verbs import VERBS, complaint
+from edged.errors import EdgedError, StartError
+from edged.supervisor.sockets import clear_stale
+
+__all__ = ["Ctl", "Outcome", "Refused", "Steered", "Tell"]
+
+log = logging.getLogger("edged.supervisor")
+
+AT_ONCE_MOST = 16                                # further clients wait at the door
+REQUEST_S = 10.0                                 # for a client to say what it wants
+SEND_S = 5.0                                     # for it to take what it is told
+DESCRIPTORS_S = 1.0                              # between two looks whether there are descriptors again
+TOLD_MOST = 64                                   # lines of progress that a slow client may owe; further ones are dropped
+
+_CREDENTIALS = struct.Struct("3i")
+
+Tell = Callable[[str], None]                     # a line of progress
+
+
+class Refused(EdgedError):
+    """A request that is not, or cannot be, carried out; nothing has changed."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of a reload or an upgrade."""
+
+    ok: bool
+    problems: tuple[str, ...] = ()               # file:line: key: message
+    generation: int = 1                          # which one serves now
+    finished: int = 0                            # exchanges that the one before has ended, and that it had to cut
+    cut: int = 0
+    took_ms: float = 0.0
+    message: str = ""                            # for the operator: one line
+
+
+class Steered(Protocol):
+    """What is asked of the supervisor. Methods that take `tell` may take long, and say how they get on."""
+
+    def status(self) -> dict[str, Any]: ...
+    async def reload(self) -> Outcome: ...
+    async def upgrade(self) -> Outcome: ...
+    def stop(self, *, now: bool) -> None: ...
+    async def wait_over(self) -> None: ...
+    async def drain(self, tell: Tell, delay_ms: int | None) -> str: ...
+    async def undrain(self, tell: Tell) -> str: ...
+    def log_level(self, level: str) -> None: ...
+
+
+class Ctl:
+    """Bound and answered to from `open` to `close`. Raises StartError if somebody else answers there already."""
+
+    def __init__(self, runtime_dir: str, user_id: int | None, *, chosen: str = "") -> None:
+        """`user_id`: whom workers run as, if that is somebody else. `chosen`: where the directory is written in the settings; if it is
+        nowhere, a daemon without a control socket is better than none."""
+        self._path = Path(runtime_dir, SOCKET_NAME)
+        self._allowed = {0, os.geteuid()} | ({user_id} if user_id is not None else set())
+        self._file = (0, 0)
+        self._doorway: Doorway | None = None
+        self._socket: socket.socket | None = None
+        try:
+            self._doorway = Doorway(runtime_dir)
+            self._socket = self._bind(self._doorway.address, user_id)
+        except OSError as why:
+            self.close()
+            taken = why.errno == errno.EADDRINUSE
+            message = f"{self._path}: {'another daemon answers there' if taken else why.strerror}"
+            if chosen:
+                raise StartError(f"{chosen}: run.runtime_dir: {message}") from None
+            log.warning("edged ctl will not reach this daemon: %s", message)
+
+    def _bind(self, address: str, user_id: int | None) -> socket.socket:
+        clear_stale(address)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.bind(address)
+            os.chmod(address, 0o600)             # nobody can connect before listen()
+            if user_id is not None:
+                os.chown(address, user_id, -1)
+            found = os.stat(address)
+            self._file = (found.st_dev, found.st_ino)
+            sock.listen(AT_ONCE_MOST)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def close(self) -> None:
+        """Close, and remove our own file. May be called again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._doorway is not None:
+            with contextlib.suppress(FileNotFoundError):
+                found = os.lstat(self._doorway.address)
+                if (found.st_dev, found.st_ino) == self._file:
+                    os.unlink(self._doorway.address)
+            self._doorway.close()
+            self._doorway = None
+
+    async def serve(self, steered: Steered) -> None:
+        """Answer until cancelled."""
+        if self._socket is None:
+            return
+        room = trio.Semaphore(AT_ONCE_MOST)
+        listener = trio.socket.from_stdlib_socket(self._socket.dup())
+        with listener:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await room.acquire()
+                    try:
+                        sock, _ = await listener.accept()
+                    except OSError as why:
+                        room.release()
+                        log.warning("edged ctl: nobody can be let in: %s", why.strerror)
+                        await trio.sleep(DESCRIPTORS_S)
+                        continue
+                    nursery.start_soon(self._attend, steered, trio.SocketStream(sock), room)
+
+    async def _attend(self, steered: Steered, stream: trio.SocketStream, room: trio.Semaphore) -> None:
+        async with stream:
+            try:
+                answer = await self._answer(steered, stream)
+            except Refused as why:
+                answer = {"type": "refused", "reason": why.reason, "message": str(why)}
+            except trio.BrokenResourceError:     # it went without a word
+                answer = {}
+            with trio.CancelScope(shield=True), trio.move_on_after(SEND_S), contextlib.suppress(trio.BrokenResourceError):
+                await _send(stream, answer)
+            room.release()
+
+    async def _answer(self, steered: Steered, stream: trio.SocketStream) -> dict[str, Any]:
+        pid, uid, _ = _CREDENTIALS.unpack(stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid not in self._allowed:
+            log.warning("edged ctl: user %d (process %d) is refused", uid, pid)
+            raise Refused("denied", f"user {uid} may not give orders to this daemon")
+        with trio.move_on_after(REQUEST_S) as waiting:
+            request = await _receive(stream)
+        if waiting.cancelled_caught:
+            raise Refused("request", f"no request came within {REQUEST_S:g} s")
+        verb, arguments = _understood(request)
+        tell, told = trio.open_memory_channel[str](TOLD_MOST)
+
+        def say(line: str) -> None:
+            with contextlib.suppress(trio.WouldBlock):
+                tell.send_nowait(line)
+
+        refused: Refused | None = None
+        result: dict[str, Any] = {}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pass_on, told, stream)
+            with tell:
+                try:
+                    result = await ANSWERS[verb](steered, arguments, say)
+                except Refused as why:
+                    refused = why
+            nursery.cancel_scope.shield = True   # who asked for the end hears of it
+            nursery.cancel_scope.deadline = trio.current_time() + SEND_S
+        if refused is not None:
+            raise refused
+        ok = bool(result.pop("ok", True))
+        return {"type": "done", "ok": ok, "result": result}
+
+
+def _understood(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The verb and its arguments; raises Refused."""
+    if request.get("version") != VERSION:
+        raise Refused("version", f"the daemon speaks version {VERSION} of this, the command {str(request.get('version'))[:20]!r}")
+    name = request.get("verb")
+    if not isinstance(name, str) or name not in VERBS:
+        raise Refused("verb", f"the daemon knows no {str(name)[:40]!r}; it knows {', '.join(VERBS)}")
+    arguments = request.get("arguments", {})
+    if why := complaint(VERBS[name], arguments):
+        raise Refused("arguments", why)
+    return name, arguments
+
+
+async def _receive(stream: trio.SocketStream) -> dict[str, Any]:
+    buffer = bytearray()
+    try:
+        while (request := cut(buffer, REQUEST_MOST_BYTES)) is None:
+            data = await stream.receive_some(65536)
+            if not data:
+                raise trio.BrokenResourceError
+            buffer += data
+    except FrameError as why:
+        raise Refused("request", str(why)) from None
+    return request
+
+
+async def _send(stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
+    if message:
+        await stream.send_all(pack({"version": VERSION, **message}))
+
+
+async def _pass_on(told: "trio.MemoryReceiveChannel[str]", stream: trio.SocketStream) -> None:
+    """Progress for whoever still listens; whoever does not is no reason to stop what was begun."""
+    deaf = False
+    async for line in told:
+        if not deaf:
+            with trio.move_on_after(SEND_S) as sending:
+                try:
+                    await _send(stream, {"type": "progress", "message": line})
+                except trio.BrokenResourceError:
+                    deaf = True
+            deaf = deaf or sending.cancelled_caught
+
+
+# the verbs
+
+async def _status(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    return steered.status()
+
+
+async def _reload(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    return asdict(await steered.reload())
+
+
+async def _upgrade(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    return asdict(await steered.upgrade())
+
+
+async def _stop(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    now = arguments.get("now", False)
+    tell("everything is cut" if now else "stopping: exchanges may end first")
+    steered.stop(now=now)
+    await steered.wait_over()
+    return {"message": "stopped"}
+
+
+async def _drain(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    return {"message": await steered.drain(tell, arguments.get("delay_ms"))}
+
+
+async def _undrain(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    return {"message": await steered.undrain(tell)}
+
+
+async def _log_level(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    steered.log_level(arguments["level"])
+    return {"message": f"lines from {arguments['level']} upwards are logged"}
+
+
+ANSWERS: dict[str, Callable[[Steered, dict[str, Any], Tell], Awaitable[dict[str, Any]]]] = {
+    "status": _status, "reload": _reload, "upgrade": _upgrade, "stop": _stop, "drain": _drain, "undrain": _undrain, "log_level": _log_level,
+}

@@ -1,0 +1,66 @@
+"""edged(8) tells what the code does."""
+
+import argparse
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from edged import cli
+from edged.ctl.client import Exit
+from edged.ctl.verbs import LEVELS, VERBS
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("man", ROOT / "docs/man.py")
+man = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(man)
+TEXT = man.SOURCE.read_text()
+
+
+def section(name):
+    return re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", TEXT, re.S | re.M)[1]
+
+
+def entries(text):
+    return dict(re.findall(r"^(\S.*)\n: ((?:.+\n?)+)", text, re.M))
+
+
+def test_every_command_is_told():
+    [commands] = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    assert [re.match(r"`(\w+)`", head)[1] for head in entries(section("COMMANDS"))] == [*list(commands.choices)[:4], "demo", "ctl"]
+    assert sorted(commands.choices) == sorted(["run", "check", "explain", "certs", "demo", "ctl"])
+
+
+def test_every_order_is_told_with_its_arguments():
+    told = [head.replace("`", "") for head in entries(section("ORDERS"))]
+    assert [re.sub(r" (\[|debug).*", "", head).removeprefix("edged ctl ") for head in told] == [verb.words for verb in VERBS.values()]
+    for head, verb in zip(told, VERBS.values(), strict=True):
+        for argument in verb.arguments:
+            assert " | ".join(LEVELS) in head if argument.choices else f"--{argument.name.removesuffix('_ms')}" in head
+
+
+def test_every_signal_is_told():
+    source = (ROOT / "edged/supervisor/process.py").read_text()
+    heeded = re.search(r"open_signal_receiver\(([^)]*)\)", source)[1]
+    assert sorted(entries(section("SIGNALS"))) == sorted(re.findall(r"signal\.(SIG\w+)", heeded))
+
+
+def test_every_status_of_ctl_is_told():
+    of_run, of_ctl = section("EXIT STATUS").split("Of `edged ctl`")
+    assert sorted(map(int, entries(of_ctl))) == sorted(Exit)
+    assert sorted(map(int, entries(of_run))) == [0, 1, 2]
+
+
+def test_the_page_can_be_set():
+    page = man.page(TEXT)
+    assert page.startswith('.TH EDGED 8 "" edged "an edge reverse proxy"\n.SH NAME\n.PP\nedged \\- an edge')
+    assert ".TP\nSIGUSR1\nOpen log files anew, after rotation.\n" in page
+    assert "\\fBedged ctl stop\\fR [\\fB\\-\\-now\\fR]" in page
+    assert "`" not in page
+    assert not [line for line in page.splitlines() if line.startswith((".", "'")) and line[:3] not in (".TH", ".SH", ".PP", ".TP")]
+
+
+def test_what_is_not_understood_is_an_error():
+    with pytest.raises(ValueError, match="not understood: - a list"):
+        man.page("- a list")
