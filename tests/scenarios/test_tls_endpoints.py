@@ -23,6 +23,12 @@ def others():
     return Authority("others")
 
 
+def speaks_no_tls(peer):
+    """As servers do when they are sent a ClientHello."""
+    peer.take(1)
+    peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
 @pytest.fixture(scope="module")
 def addresses(lasting_backend, authority, others, tmp_path_factory):
     """Endpoints by what they show."""
@@ -45,7 +51,7 @@ def addresses(lasting_backend, authority, others, tmp_path_factory):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(folder / "alone.crt", folder / "forgotten.key")
         addresses[name] = lasting_backend(over_tls(context)).address
-    addresses["plain"] = lasting_backend().address
+    addresses["plain"] = lasting_backend(speaks_no_tls).address
     return addresses
 
 
