@@ -243,7 +243,7 @@ class RouteKind:
             backend=Backend(
                 name, endpoints, asked.balance(sum(weight > 0 for weight in weights.values())), asked.timeouts(),
                 retries=self._defaults.get("retries", 3), redispatch=self._defaults.get("redispatch", -1),
-                trust=secured.trust, check_name=secured.check_name,
+                trust=secured.trust, check_name=secured.check_name, send_sni=secured.check_name,
             ),
             wildcard=read.wildcard, termination=termination, insecure=insecure, forwarded=asked.forwarded(),
             cookie=asked.cookie(f"{namespace}:{meta['name']}"), rewrite=asked.rewrite(), hsts=asked.hsts(),

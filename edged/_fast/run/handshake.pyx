@@ -139,7 +139,9 @@ cdef Handshake handshake_step(Core* core, Channel* c) noexcept nogil:
 
 cdef const char* handshake_fault(Channel* c) noexcept nogil:
     cdef long result = openssl.SSL_get_verify_result(c.tls.ssl)
-    return NULL if result == X509_V_OK else <const char*>openssl.X509_verify_cert_error_string(result)
+    if result == X509_V_OK:
+        return NULL
+    return openssl.X509_verify_cert_error_string(result)
 
 
 cdef const char* handshake_error(Channel* c) noexcept nogil:

@@ -271,8 +271,8 @@ def test_a_route_with_a_destination_ca_follows_that_and_checks_no_name(default: 
     assert towards(default, termination="reencrypt", destinationCACertificate=AUTHORITY.pem) == (CA, False, False, [""])
 
 
-def test_without_one_the_default_holds_and_each_service_has_its_name() -> None:
-    assert towards(CA, ("web", "api"), termination="reencrypt") == (CA, True, False, ["web.ns.svc", "api.ns.svc"])
+def test_without_one_the_default_holds_and_each_service_has_its_name_which_it_is_asked_for() -> None:
+    assert towards(CA, ("web", "api"), termination="reencrypt") == (CA, True, True, ["web.ns.svc", "api.ns.svc"])
 
 
 def test_without_any_authority_endpoints_are_believed_whoever_they_are() -> None:
