@@ -11,7 +11,8 @@ import trio
 
 from edged.hooks.manager import GROUP, load_plugins
 from tests.control.given import until
-from tests.control.test_process import House, stage
+from tests.control.conftest import stage
+from tests.control.house import House
 from tests.plugin_packages.build import NAMES, environment, installed
 
 __all__ = ["stage"]                              # a fixture
