@@ -314,7 +314,8 @@ def test_a_route_is_told_whole():
         response_headers=(HeaderAction("x-c", ""),),
         backend=backend(
             "be_http:ns:r", endpoints=(
-                Endpoint("192.0.2.1", 8080, "one", weight=256, cookie="abc", maxconn=7, server_name="s.ns.svc"), Endpoint("2001:db8::1", 443, "two", weight=0),
+                Endpoint("192.0.2.1", 8080, "one", weight=256, cookie="abc", maxconn=7, server_name="s.ns.svc"),
+                Endpoint("2001:db8::1", 443, "two", weight=0),
                 Endpoint("/run/app.sock", 0, "three", backup=True)),
             balance=Balance(Algorithm.HDR, key="X-User", consistent=True), timeouts=Timeouts(connect_ms=5, tunnel_ms=0),
             send_proxy=2, retries=9, redispatch=3, maxqueue=11, trust=Trust(1 << 63, ()), check_name=True, send_sni=True))
