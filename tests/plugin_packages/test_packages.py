@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from edged.hooks.manager import GROUP, load_plugins
-from tests.control.given import until
 from tests.control.conftest import stage
+from tests.control.given import until
 from tests.control.house import House
 from tests.plugin_packages.build import NAMES, environment, installed
 
