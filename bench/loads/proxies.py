@@ -62,11 +62,10 @@ class Running:
 
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=settle, start_new_session=True)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
             self.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
 
     def wait_ready(self) -> None:
         end = time.monotonic() + START_S

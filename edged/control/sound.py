@@ -24,7 +24,6 @@ from edged.hooks import (
     Trust,
 )
 from edged.hooks.values import COOKIE_NAME, HEADER_NAME, HEADER_VALUES, host_flaw
-from edged.tls.trial import certificate_fault, trust_fault
 
 __all__ = ["flaw"]
 
@@ -179,6 +178,8 @@ def _certificate_flaw(certificate: Certificate | None) -> Flaw | None:
         return None
     if Certificate.of(chain, key, ocsp).id != certificate.id:
         return "certificate.id", "is not that of this certificate"
+    from edged.tls.trial import certificate_fault            # and OpenSSL with it: a site without certificates does without
+
     wrong = certificate_fault(certificate)
     return ("certificate", wrong) if wrong else None
 
@@ -200,6 +201,8 @@ def _authorities_flaw(trust: Trust) -> Flaw | None:
         return "backend.trust.id", "is not that of this trust"
     if trust.verify and not trust.authorities:
         return "backend.trust", "nobody certifies an endpoint if there are no authorities"
+    from edged.tls.trial import trust_fault
+
     if wrong := trust_fault(trust):
         return "backend.trust", wrong
     if len(_sound_trusts) >= _TRUSTS_MOST:

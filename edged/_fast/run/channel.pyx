@@ -8,7 +8,7 @@ from edged._fast.base.linux cimport (
 )
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
-from edged._fast.run.core cimport CHANNEL_CLIENT
+from edged._fast.run.core cimport CHANNEL_CLIENT, TLS_OPEN
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.run.sealing cimport sealing_move
 from edged._fast.run.tls cimport tls_bye, tls_detach, tls_pull, tls_push
@@ -143,37 +143,33 @@ cdef void channels_bury(Core* core) noexcept nogil:
     core.grave = kept
 
 
-cdef void channel_again(Core* core, Channel* c) noexcept nogil:
-    if c.in_again:
+cdef void queue(Channel** first, Channel** last, Channel* c) noexcept nogil:
+    if c.in_again:                               # then it comes to everything that it has to do
         return
     c.in_again = True
     c.again = NULL
-    if core.again_last != NULL:
-        core.again_last.again = c
+    if last[0] != NULL:
+        last[0].again = c
     else:
-        core.again_first = c
-    core.again_last = c
+        first[0] = c
+    last[0] = c
+
+
+cdef void channel_again(Core* core, Channel* c) noexcept nogil:
+    queue(&core.again_first, &core.again_last, c)
 
 
 cdef void channel_bulk(Core* core, Channel* c) noexcept nogil:
-    if c.in_again:                               # then it comes to this by itself
-        return
-    c.in_again = True
-    c.again = NULL
-    if core.bulk_last != NULL:
-        core.bulk_last.again = c
-    else:
-        core.bulk_first = c
-    core.bulk_last = c
+    queue(&core.bulk_first, &core.bulk_last, c)
 
 
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     cdef Port* port = &c.port
     cdef uint32_t room
     cdef ssize_t n
-    if c.tls != NULL:
-        return tls_pull(core, c)
     if not port.flags & PORT_READABLE or port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING):
+        return False
+    if c.tls != NULL and c.tls.state != TLS_OPEN:
         return False
     if not buffer_hold(&port.rx, &core.s.blocks):
         port.flags |= PORT_BROKEN
@@ -181,6 +177,8 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     room = buffer_room(&port.rx, &core.s.blocks)
     if room == 0:
         return False
+    if c.tls != NULL:
+        return tls_pull(core, c, room)
     if c.large and not c.spliced and buffer_n(&port.rx) == 0 and room > HEAD_ROOM:
         room = HEAD_ROOM
     n = edged_recv(c.fd, port.rx.at + port.rx.tail, room, 0)
@@ -300,7 +298,7 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
 
 cdef bint tls_quiet(Core* core, Channel* c) noexcept nogil:
     """What came may be session tickets alone, which are OpenSSL's."""
-    tls_pull(core, c)
+    channel_pull(core, c)
     if c.port.rx.at != NULL or c.port.flags & (PORT_BROKEN | PORT_EOF | PORT_HUNG_UP):
         return False
     return True

@@ -27,6 +27,8 @@ cdef extern from * nogil:
     }
     """
     uint64_t mix "edged_mix"(uint64_t hash, uint64_t word)
+
+
 cdef uint64_t mix_text(uint64_t hash, View text) noexcept nogil:
     cdef uint32_t i
     for i in range(text.n):

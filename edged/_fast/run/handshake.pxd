@@ -26,4 +26,3 @@ cdef Handshake handshake_step(Core* core, Channel* c) noexcept nogil
 cdef const char* handshake_fault(Channel* c) noexcept nogil                    # after HANDSHAKE_FAILED: why an endpoint was refused; NULL: it was not its certificate
 cdef const char* handshake_error(Channel* c) noexcept nogil                    # after HANDSHAKE_FAILED: in OpenSSL's words
 cdef void handshake_keep_session(Core* core, Channel* c) noexcept nogil        # for the next connection to the same endpoint
-cdef size_t handshake_alert(char* out, Refusal refusal) noexcept nogil         # the record that tells a client; 7 bytes

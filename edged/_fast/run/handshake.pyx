@@ -71,12 +71,6 @@ cdef bint handshake_connect(Core* core, Channel* c, uint64_t trust, View server_
     return True
 
 
-cdef size_t handshake_alert(char* out, Refusal refusal) noexcept nogil:
-    memcpy(out, b"\x15\x03\x03\x00\x02\x02", 6)
-    out[6] = <char>refusal
-    return 7
-
-
 # --- going on --------------------------------------------------------------------------------------------------------
 
 cdef void handshake_queue(Core* core, Channel* c) noexcept nogil:

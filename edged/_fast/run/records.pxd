@@ -8,7 +8,7 @@ cdef void records_listen(void* context) noexcept nogil                         #
 cdef bint records_take_over(Core* core, Channel* c) noexcept nogil             # after the handshake; False: OpenSSL goes on
 cdef ssize_t records_open(Core* core, Channel* c, char* to, uint32_t room) noexcept nogil       # plain bytes; 0: none now, or the end; -1: broken
 cdef ssize_t records_seal(Core* core, Channel* c, const char* at, uint32_t n) noexcept nogil    # into Core.sealed; less than n where there is no room; -1: broken
-cdef bint records_alert(Core* core, Channel* c, uint8_t level, uint8_t description) noexcept nogil
+cdef void records_bye(Core* core, Channel* c) noexcept nogil                   # close_notify, into Core.sealed
 cdef void records_free(Core* core, Records* r) noexcept nogil
 cdef bint records_prepare(Core* core) noexcept nogil                           # ciphers are fetched once; False: no memory
 cdef void records_close(Core* core) noexcept nogil

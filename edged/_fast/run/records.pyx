@@ -286,11 +286,16 @@ cdef ssize_t records_seal(Core* core, Channel* c, const char* at, uint32_t n) no
     return done
 
 
-cdef bint records_alert(Core* core, Channel* c, uint8_t level, uint8_t description) noexcept nogil:
+cdef void alert(Core* core, Channel* c, uint8_t level, uint8_t description) noexcept nogil:
     cdef char text[2]
     text[0] = <char>level
     text[1] = <char>description
-    return SEALED_BYTES - core.sealed_n >= 64 and seal_one(core, c.tls.records, CONTENT_ALERT, text, 2)
+    if SEALED_BYTES - core.sealed_n >= 64:
+        seal_one(core, c.tls.records, CONTENT_ALERT, text, 2)
+
+
+cdef void records_bye(Core* core, Channel* c) noexcept nogil:
+    alert(core, c, LEVEL_WARNING, ALERT_CLOSE_NOTIFY)
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
@@ -386,11 +391,11 @@ cdef int open_one(Direction* d, char* record, uint32_t length, char* out) noexce
     return got
 
 
-cdef bint fail(Core* core, Channel* c, uint8_t alert) noexcept nogil:
-    """False, after the client was told."""
+cdef bint fail(Core* core, Channel* c, uint8_t why) noexcept nogil:
+    """False, after the client was told; `why` 0: it is not."""
     openssl.ERR_clear_error()
-    if alert:
-        records_alert(core, c, LEVEL_FATAL, alert)
+    if why:
+        alert(core, c, LEVEL_FATAL, why)
     c.port.flags = (c.port.flags | PORT_BROKEN) & ~<uint32_t>PORT_READABLE
     return False
 
@@ -444,7 +449,7 @@ cdef ssize_t records_open(Core* core, Channel* c, char* to, uint32_t room) noexc
     cdef char* record
     cdef char* out
     cdef uint32_t n, at = 0, done = 0, length, content
-    cdef uint8_t alert
+    cdef uint8_t fault
     cdef int got
     cdef ssize_t loaded
     cdef bint going = True
@@ -456,9 +461,9 @@ cdef ssize_t records_open(Core* core, Channel* c, char* to, uint32_t room) noexc
     n = <uint32_t>loaded
     while going:
         record = core.opening + at
-        alert = fault_of(record, n - at)
-        if unlikely(alert):
-            going = fail(core, c, alert)
+        fault = fault_of(record, n - at)
+        if unlikely(fault):
+            going = fail(core, c, fault)
             break
         if not is_complete(record, n - at):
             break

@@ -7,13 +7,13 @@ from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport CHANNEL_SERVER
-from edged._fast.run.sealing cimport sealing_fits
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_RAW_LAST, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
 
 cdef enum:
     SPLICE_LEAST = 65536         # of a known length
+    SEAL_LEAST = 16384           # the same where it is sealed
     SPARE_PIPES = 64
     PIPE_BYTES = 1048576
     REST_MS = 1000               # without pipes, after descriptors ran out
@@ -22,11 +22,12 @@ cdef enum:
 
 
 cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
+    cdef uint64_t least = SPLICE_LEAST
     if to.tls != NULL:
-        return sealing_fits(source, to)
-    if source.tls != NULL:
-        return False
-    if not core.splice or core.s.now_ms < core.splice_ms:
+        if to.port.sealed:
+            return False
+        least = SEAL_LEAST
+    elif source.tls != NULL or not core.splice or core.s.now_ms < core.splice_ms:
         return False
     if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
         return False
@@ -34,7 +35,7 @@ cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
         return False
     if to.port.raw_left >= RAW_ENDLESS // 2:                  # a tunnel: only when reads have been filling their buffer
         return source.full_reads > 0
-    return to.port.raw_left >= SPLICE_LEAST
+    return to.port.raw_left >= least
 
 
 cdef bint take_pipe(Core* core, Channel* to) noexcept nogil:

@@ -3,5 +3,4 @@
 from edged._fast.run.core cimport Channel, Core
 from edged._fast.run.relay cimport RelayMove
 
-cdef bint sealing_fits(Channel* source, Channel* to) noexcept nogil            # worth it, and possible now
 cdef RelayMove sealing_move(Core* core, Channel* source, Channel* to) noexcept nogil

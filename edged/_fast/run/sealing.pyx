@@ -8,21 +8,10 @@ from edged._fast.memory.buffer cimport buffer_drop, buffer_n
 from edged._fast.run.channel cimport channel_ended
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RELAY_STILL
 from edged._fast.run.tls cimport tls_flush, tls_open_records, tls_seal
-from edged._fast.talk.wants cimport PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS
+from edged._fast.talk.wants cimport PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READABLE, RAW_ENDLESS
 
 cdef enum:
-    SEAL_LEAST = 16384           # of a known length
     TURN_MOST = 524288           # bytes for one direction in one turn; others want their share
-
-
-cdef bint sealing_fits(Channel* source, Channel* to) noexcept nogil:
-    if not source.port.flags & PORT_READABLE or source.port.flags & (PORT_EOF | PORT_BROKEN):
-        return False
-    if not to.port.flags & PORT_WRITABLE or to.port.sealed or not source.port.flags & PORT_READ:
-        return False
-    if to.port.raw_left >= RAW_ENDLESS // 2:                  # a tunnel: only when reads have been filling their buffer
-        return source.full_reads > 0
-    return to.port.raw_left >= SEAL_LEAST
 
 
 cdef ssize_t read_some(Core* core, Channel* source, uint32_t most) noexcept nogil:

@@ -14,7 +14,7 @@ cdef void tls_close(Core* core) noexcept nogil
 cdef bint tls_attach(Core* core, Channel* c, void* context) noexcept nogil     # False: no memory. What stands in rx becomes its first records
 cdef void tls_detach(Core* core, Channel* c) noexcept nogil                    # its state goes; the socket stays
 cdef void tls_settle(Core* core, Channel* c) noexcept nogil                    # after a client's handshake; nobody needs its SSL any more
-cdef bint tls_pull(Core* core, Channel* c) noexcept nogil                      # as channel_pull
+cdef bint tls_pull(Core* core, Channel* c, uint32_t room) noexcept nogil       # as channel_pull, which has looked for the room in rx
 cdef bint tls_push(Core* core, Channel* c) noexcept nogil                      # as channel_push
 cdef ssize_t tls_open_records(Core* core, Channel* c, char* to, uint32_t room) noexcept nogil   # plain bytes; 0: none now, or the end; -1: broken
 cdef ssize_t tls_seal(Core* core, Channel* c, const char* at, uint32_t n) noexcept nogil        # n at most PLAIN_BYTES, into Core.sealed; -1: broken

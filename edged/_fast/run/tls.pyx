@@ -18,7 +18,7 @@ from edged._fast.memory.buffer cimport (
 from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport TLS_OPEN, TlsLink
 from edged._fast.run.records cimport (
-    records_alert, records_close, records_free, records_listen, records_open, records_prepare, records_seal, records_take_over,
+    records_bye, records_close, records_free, records_listen, records_open, records_prepare, records_seal, records_take_over,
 )
 from edged._fast.run.tickets cimport ticket_callback
 from edged._fast.talk.wants cimport (
@@ -30,8 +30,6 @@ cdef enum:
     RECORD_ROOM = 17408          # a record with all that is added to it
     BURST_LEAST = 16384
     SSL_BOTH_SHUT = 3
-    LEVEL_WARNING = 1
-    CLOSE_NOTIFY = 0
 
 
 # --- the BIO ---------------------------------------------------------------------------------------------------------
@@ -290,18 +288,10 @@ cdef ssize_t read(Core* core, Channel* c, char* to, uint32_t room) noexcept nogi
     return n
 
 
-cdef bint tls_pull(Core* core, Channel* c) noexcept nogil:
+cdef bint tls_pull(Core* core, Channel* c, uint32_t room) noexcept nogil:
     cdef Port* port = &c.port
-    cdef uint32_t room, before = port.flags
+    cdef uint32_t before = port.flags
     cdef ssize_t n
-    if not port.flags & PORT_READABLE or port.flags & (PORT_EOF | PORT_BROKEN | PORT_CONNECTING) or c.tls.state != TLS_OPEN:
-        return False
-    if not buffer_hold(&port.rx, &core.s.blocks):
-        port.flags |= PORT_BROKEN
-        return True
-    room = buffer_room(&port.rx, &core.s.blocks)
-    if room == 0:
-        return False
     n = tls_open_records(core, c, port.rx.at + port.rx.tail, room)
     if n > 0:
         port.rx.tail += <uint32_t>n
@@ -429,7 +419,7 @@ cdef void tls_bye(Core* core, Channel* c) noexcept nogil:
     c.tls.said_bye = True
     core.sealed_n = 0
     if c.tls.ssl == NULL:
-        records_alert(core, c, LEVEL_WARNING, CLOSE_NOTIFY)
+        records_bye(core, c)
     else:
         core.speaking = c
         openssl.SSL_shutdown(c.tls.ssl)
