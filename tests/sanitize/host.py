@@ -40,7 +40,7 @@ CONFIG: dict[str, Any] = {
     "max_body_bytes": 0, "splice": True, "http_reuse": "always", "abort_on_close": True, "pool_idle": 64, "dont_log_null": False,
     "error_files": {}, "log_format": "http", "log_ring_bytes": 1 << 20,
     "timeouts": {                                # long enough for a machine that has other work as well
-        "client_ms": 8000, "server_ms": 8000, "connect_ms": 8000, "http_request_ms": 8000, "http_keep_alive_ms": 8000, "queue_ms": 10000,
+        "client_ms": 8000, "server_ms": 8000, "connect_ms": 5000, "http_request_ms": 8000, "http_keep_alive_ms": 8000, "queue_ms": 10000,
         "tunnel_ms": 8000, "client_fin_ms": 500, "server_fin_ms": 500, "proxy_header_ms": 8000, "tls_handshake_ms": 8000,
     },
 }

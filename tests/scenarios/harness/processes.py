@@ -4,9 +4,10 @@ import contextlib
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["alive", "anonymous_bytes", "children", "descendants", "descriptor_tables", "descriptors", "name_of"]
+__all__ = ["alive", "anonymous_bytes", "children", "descendants", "descriptor_tables", "descriptors", "listeners", "listening", "name_of"]
 
 
 def children(pid: int) -> list[int]:
@@ -29,6 +30,18 @@ def name_of(pid: int) -> str:
 def descriptors(pid: int) -> Counter[str]:
     """What it has open, by sort: "socket", "pipe", ..."""
     return Counter(re.split(r":|\[", link, maxsplit=1)[0] for table in descriptor_tables(pid) for link in table.values())
+
+
+def listeners(pids: Iterable[int]) -> set[str]:
+    """The TCP sockets on which they listen, by inode: a port alone does not tell whose it is, as it may be given to another at once."""
+    held = {link for pid in pids if alive(pid) for table in descriptor_tables(pid) for link in table.values()}
+    return {inode for inode in listening() if f"socket:[{inode}]" in held}
+
+
+def listening() -> set[str]:
+    """Every TCP socket of this network namespace that listens, by inode."""
+    rows = [row.split() for file in ("tcp", "tcp6") for row in _read(f"/proc/net/{file}").splitlines()[1:]]
+    return {row[9] for row in rows if row[3] == "0A"}
 
 
 def descriptor_tables(pid: int) -> list[dict[int, str]]:
