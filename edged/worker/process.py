@@ -5,6 +5,7 @@ show as well, if TLS is spoken. Without control, traffic flows on with the last 
 has and leaves.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -14,6 +15,7 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
+from edged.child import name_process
 from edged.errors import EdgedError
 from edged.settings import Settings
 from edged.tls.tickets import SECRET_BYTES
@@ -28,13 +30,13 @@ __all__ = ["worker_main"]
 log = logging.getLogger("edged.worker")
 
 
-async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int) -> None:
-    """Run worker `index` until it is told to leave, or has drained."""
+async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int, stripe: int) -> None:
+    """Run the worker of slot `index`, which counts in `stripe`, until it is told to leave, or has drained."""
     arena = Arena(arena_fd)
     os.close(arena_fd)
-    arena.reset_gauges(index)                    # what a predecessor left running is over
-    arena.open_stripe(index)
-    worker = Worker(index, settings, wire, arena)
+    arena.reset_gauges(stripe)                   # what a predecessor left running is over
+    arena.open_stripe(stripe)
+    worker = Worker(index, settings, wire, arena, stripe)
     try:
         await worker.run()
     finally:
@@ -42,8 +44,9 @@ async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int)
 
 
 class Worker:
-    def __init__(self, index: int, settings: Settings, wire: Wire, arena: Arena) -> None:
+    def __init__(self, index: int, settings: Settings, wire: Wire, arena: Arena, stripe: int) -> None:
         self._index = index
+        self._stripe = stripe
         self._settings = settings
         self._wire = wire
         self._arena = arena
@@ -64,6 +67,8 @@ class Worker:
             for _, _, fd in self._waiting:
                 os.close(fd)
             with trio.CancelScope(shield=True):
+                if self._draining:
+                    await self._tell_open("left")
                 if self._bridge is not None:
                     await self._bridge.stop()
                 if self._shipping is not None:
@@ -89,14 +94,19 @@ class Worker:
                     fds = []
                     if self._serving:
                         await self._start_listening()
+                case {"type": "unlisten", "slot": int(slot), "listeners": list(numbers)}:
+                    await self._unlisten(slot, numbers)
                 case {"type": "unlisten", "slot": int(slot)}:
-                    await self._unlisten(slot)
+                    await self._unlisten(slot, None)
                 case {"type": "tickets", "period": int(period), "secret": bytes(secret)} if len(secret) == SECRET_BYTES:
                     self._encryption.use_tickets(period, secret, nursery)
                 case {"type": "reopen_logs"}:
                     if self._shipping is not None:
                         self._shipping.reopen()
                 case {"type": "drain"}:
+                    self._draining = True
+                    name_process(f"edged leaving {self._index}")
+                    await self._tell_open("drains")
                     nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
                 case {"type": "stop"}:
                     return
@@ -164,7 +174,7 @@ class Worker:
     def _start_engine(self, table: Any, nursery: trio.Nursery) -> Bridge:
         from edged._fast.run.engine import Engine
 
-        engine = Engine(self._arena, self._index, engine_config(self._settings))
+        engine = Engine(self._arena, self._stripe, engine_config(self._settings))
         bridge = Bridge(engine, {listener.number: listener for listener in self._settings.listeners}, self._encryption.listeners)
         engine.use_table(table)
         if self._encryption.keyring is not None:
@@ -194,18 +204,26 @@ class Worker:
             self._bridge.listen(slot, number, fd)
         await self._bridge.settle()
 
-    async def _unlisten(self, slot: int) -> None:
-        for _, _, fd in [waiting for waiting in self._waiting if waiting[0] == slot]:
+    async def _unlisten(self, slot: int, numbers: list[int] | None) -> None:
+        """Accept no more for a slot; `numbers`: only through these listeners."""
+        given = [waiting for waiting in self._waiting if waiting[0] == slot and (numbers is None or waiting[1] in numbers)]
+        for _, _, fd in given:
             os.close(fd)
-        self._waiting = [waiting for waiting in self._waiting if waiting[0] != slot]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in given]
         if self._bridge is not None:
-            await self._bridge.unlisten(slot)
+            await self._bridge.unlisten(slot, numbers)
 
     # the end
 
     async def _drain_and_leave(self, leaving: trio.CancelScope) -> None:
         await self._drain()
         leaving.cancel()
+
+    async def _tell_open(self, word: str) -> None:
+        """Tell the supervisor how many exchanges and tunnels run."""
+        tally = self._arena.read_tally(self._stripe)
+        with contextlib.suppress(WireClosed):
+            await self._wire.send({"type": word, "exchanges": tally["exchanges"] + tally["tunnels"]})
 
     async def _drain(self) -> None:
         if self._bridge is not None:

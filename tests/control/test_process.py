@@ -276,7 +276,7 @@ def test_settings_that_a_plugin_refuses_stop_the_start(tmp_path: Path, monkeypat
 
     async def story() -> None:
         with pytest.raises(InvalidSettings, match=r"^edged\.toml:4: sources\.files\.paths: write a list$"):
-            await control_main(settings, Wire(wire_pair()[0]), fd)
+            await control_main(settings, Wire(wire_pair()[0]), fd, 0)
 
     play(story)
 

@@ -31,7 +31,7 @@ def say(name, line):
     print(f"fake {name}: {line}", file=sys.stderr, flush=True)
 
 
-async def control(settings, wire, arena_fd):
+async def control(settings, wire, arena_fd, _stripe):
     await held("control")
     await wire.send({"type": "ready", "routes": 2})
     while True:
@@ -45,8 +45,10 @@ async def control(settings, wire, arena_fd):
                 await other.send({"type": "hello", "pid": os.getpid()})
             except WireClosed:
                 say("control", "that worker is gone already")
-        elif message["type"] == "stop":
+        elif message["type"] in ("stop", "retire"):
             return
+        elif message["type"] == "pause":
+            await wire.send({"type": "paused"})
         else:
             say("control", message["type"])
 
@@ -57,7 +59,7 @@ class FakeWorker:
         self.told_by = 0                         # process id of the control that said hello last
         self.open = {}                           # slot -> scopes
 
-    async def run(self, settings, wire, arena_fd):
+    async def run(self, settings, wire, arena_fd, stripe):
         await held(self.name)
         await wire.send({"type": "serving"})
         async with trio.open_nursery() as nursery:
@@ -75,7 +77,7 @@ class FakeWorker:
                             self.open.setdefault(message["slot"], []).append(scope)
                             nursery.start_soon(self.accept, socket.socket(fileno=fd), message["slot"], scope)
                     case "unlisten":
-                        for scope in self.open.pop(message["slot"]):
+                        for scope in self.open.pop(message["slot"], []):
                             scope.cancel()
                     case "tickets":
                         say(self.name, f"tickets {message['period']} {sha256(message['secret']).hexdigest()}")
