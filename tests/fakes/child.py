@@ -49,6 +49,8 @@ async def control(settings, wire, arena_fd, _stripe):
             return
         elif message["type"] == "pause":
             await wire.send({"type": "paused"})
+        elif message["type"] == "others":
+            say("control", f"others {({key: message[key] for key in ('control', 'workers')})}")
         else:
             say("control", message["type"])
 
@@ -60,6 +62,7 @@ class FakeWorker:
         self.open = {}                           # slot -> scopes
 
     async def run(self, settings, wire, arena_fd, stripe):
+        say(self.name, f"stripe {stripe}")
         await held(self.name)
         await wire.send({"type": "serving"})
         async with trio.open_nursery() as nursery:
