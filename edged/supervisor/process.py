@@ -216,5 +216,6 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for generation in self._reloads.generations():
                 nursery.start_soon(generation.stop)
+        await self._reloads.wait_given_up()
         log.info("stopped")
         self._end(0)

@@ -78,6 +78,11 @@ class Reloads:
         """End the one that runs, and those that wait."""
         self._scope.cancel()
 
+    async def wait_given_up(self) -> None:
+        """Wait until none runs any more."""
+        async with self._turn:
+            pass
+
     async def ask(self) -> Outcome:
         asked = self._next
         if asked is None:
