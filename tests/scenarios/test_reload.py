@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.scenarios.harness.client import Client, get, secured
+from tests.scenarios.harness.backend import Gate
+from tests.scenarios.harness.client import Client, get, request_bytes, secured
 from tests.scenarios.harness.content import MIB, content, sha256
 from tests.scenarios.harness.objects import certificate_of, document, exposed
 from tests.scenarios.harness.processes import anonymous_bytes, children, descriptors, name_of
@@ -96,6 +97,7 @@ def kept_alive(connect):
                 return
 
 
+@pytest.mark.timeout(600)
 def test_ten_reloads_under_load_lose_nothing(daemon, backend, authority):
     shown = certificate_of(authority.issue("of one", [HOST]))
     routes = document(*exposed(
@@ -191,14 +193,26 @@ def test_an_idle_client_is_let_go_and_a_new_one_is_served(edged):
     assert get(edged.address()).status == 200
 
 
-def test_the_last_answer_says_so(edged):
+def test_the_last_answer_says_so(daemon, backend):
+    gate = Gate()
+
+    def waits(peer):
+        peer.request()
+        gate.pass_()
+        peer.reply(b"late")
+
+    edged = daemon({"run": {"drain_timeout": "60s"}}, [{"host": "*", "to": [backend(waits).address]}])
     with edged.connect() as client:
-        assert client.ask().status == 200
+        client.send(request_bytes())
+        gate.wait_for_somebody()
         reload(edged, 2)
-        answer = client.ask()
-        assert answer.status == 200
+        until(lambda: any(name_of(pid) == "edged leaving 0" for pid in children(edged.pid)))
+        gate.open()
+        answer = client.answer()
+        assert (answer.status, answer.body) == (200, b"late")
         assert answer.get("connection") == "close"
         assert client.rest() == b""
+    edged.until_said("generation 1 has left: 1 exchanges were finished", COME_S)
 
 
 def test_listeners_come_and_go_under_load(edged):
