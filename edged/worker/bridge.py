@@ -169,7 +169,8 @@ class Bridge:
 
     async def drain(self) -> None:
         """Take who waits at the doors, then stop accepting; returns when nothing is open any more."""
-        await trio.sleep(HANDSHAKES_S)
+        if self._sockets:
+            await trio.sleep(HANDSHAKES_S)
         with trio.move_on_after(QUEUES_S):
             while any(_waiting_at(fd) for held in self._sockets.values() for _, fd in held):  # noqa: ASYNC110 - the kernel tells nobody
                 await trio.sleep(LOOK_S)

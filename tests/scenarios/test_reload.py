@@ -201,12 +201,14 @@ def test_the_last_answer_says_so(daemon, backend):
         gate.pass_()
         peer.reply(b"late")
 
-    edged = daemon({"run": {"drain_timeout": "60s"}}, [{"host": "*", "to": [backend(waits).address]}])
-    with edged.connect() as client:
+    routes = [{"host": "*", "to": [backend(waits).address]}, {"host": "quick.test", "to": [backend().address]}]
+    edged = daemon({"run": {"drain_timeout": "60s"}}, routes)
+    with edged.connect() as client, edged.connect() as idle:
+        assert idle.ask(host="quick.test").status == 200
         client.send(request_bytes())
         gate.wait_for_somebody()
         reload(edged, 2)
-        until(lambda: any(name_of(pid) == "edged leaving 0" for pid in children(edged.pid)))
+        assert idle.rest() == b""                # it drains
         gate.open()
         answer = client.answer()
         assert (answer.status, answer.body) == (200, b"late")
