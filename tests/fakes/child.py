@@ -104,8 +104,10 @@ class FakeWorker:
         with scope:
             async with listener:
                 while True:
-                    async with await listener.accept() as stream:
-                        await stream.send_all(f"{self.name} {slot} {os.getpid()} {self.told_by}".encode())
+                    stream = await listener.accept()
+                    with trio.CancelScope(shield=True):          # whoever was let in is answered
+                        async with stream:
+                            await stream.send_all(f"{self.name} {slot} {os.getpid()} {self.told_by}".encode())
 
 
 def main():
