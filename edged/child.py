@@ -17,7 +17,7 @@ __all__ = ["RULED_BY_WIRE", "Wing", "hide_memory", "name_process", "run_child"]
 
 log = logging.getLogger("edged.child")
 
-Wing = Callable[[Settings, Wire, int], Awaitable[None]]          # settings, the wire to the supervisor, the arena's descriptor
+Wing = Callable[[Settings, Wire, int, int], Awaitable[None]]     # settings, wire to the supervisor, descriptor and stripe of the arena
 
 # A service manager or a terminal signals every process of a service: only the supervisor answers, and tells its children over
 # the wire. It starts them with these blocked, so that none can strike before they are ignored.
@@ -65,7 +65,7 @@ async def _begin(wire_fd: int, wing: Wing) -> None:
         raise WireError(f"the first message is {message['type']!r}: settings and the arena were expected")
     settings = Settings.from_wire(message["settings"])
     _give_up_rights(core_dumps=settings.run.core_dumps)
-    await wing(settings, wire, fds[0])
+    await wing(settings, wire, fds[0], message["stripe"])
 
 
 def _give_up_rights(*, core_dumps: bool) -> None:

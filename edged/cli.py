@@ -35,7 +35,8 @@ _RUN = """\
 Serve in the foreground until a signal says otherwise:
   SIGTERM   stop accepting, let exchanges end (as long as [run] drain_timeout), leave with status 0; once more: at once, status 1
   SIGINT    at once, status 0
-  SIGHUP    look at the settings and read all route sources again, as `edged ctl reload` does
+  SIGHUP    reload, as `edged ctl reload` does: settings and code are read anew, new processes take over once they serve, the old
+            ones end what they have (as long as [run] drain_timeout); where anything is wrong all stays as it is, and the log says why
   SIGUSR1   open log files anew, after rotation
 Route files need no signal: they are read again when they change. Status 2: it could not start, and one line says why.
 
@@ -174,7 +175,11 @@ def _certs(options: argparse.Namespace) -> int:
 
 
 def _wing(words: Sequence[str]) -> int:
-    """A child of the supervisor: `wing worker 3 FD` or `wing control 0 FD`, FD being its end of the wire."""
+    """A child of the supervisor: `wing worker 3 FD` or `wing control 0 FD`, FD being its end of the wire; or `wing settings FILE`."""
+    if words[0] == "settings":
+        from edged.anew import tell_settings
+
+        return tell_settings(words[1])
     from edged.child import run_child
 
     wing, index, fd = words[0], int(words[1]), int(words[2])

@@ -1,5 +1,6 @@
 """The control process: sources and kinds under trio, the truth made of them, and its way to the workers."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -45,22 +46,36 @@ _FREE_AFTER_S = 1.0
 _WITHDRAW_EVERY_S = 1.0
 
 
-async def control_main(settings: Settings, wire: Wire, arena_fd: int) -> None:
-    """Run control until the supervisor says stop, or is gone. Raises InvalidSettings if a plugin cannot live with its settings, or if
-    there is no default certificate to be had where they say."""
+async def control_main(settings: Settings, wire: Wire, arena_fd: int, _stripe: int) -> None:
+    """Run control until the supervisor says stop or retire, or is gone. Raises InvalidSettings if a plugin cannot live with its
+    settings, or if there is no default certificate to be had where they say."""
     arena = Arena(arena_fd)
     os.close(arena_fd)
     plugins = load_plugins()
     operator = OperatorCertificates(settings)
-    await operator.load()
+    try:
+        await operator.load()
+    except InvalidSettings as why:
+        await _refuse(wire, why)
+        raise
     with Watchdog(plugins.owner_of) as watchdog:
-        sources, kinds = offers(plugins, settings)
+        try:
+            sources, kinds = offers(plugins, settings)
+        except InvalidSettings as why:
+            await _refuse(wire, why)
+            raise
         control = _Control(settings, wire, arena, sources, kinds, operator)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watchdog.run)
             nursery.start_soon(control.run)
             await control.obey(nursery)
             nursery.cancel_scope.cancel()
+
+
+async def _refuse(wire: Wire, why: InvalidSettings) -> None:
+    """Let the supervisor know, too, for whoever asked for a reload."""
+    with contextlib.suppress(WireClosed):
+        await wire.send({"type": "refused", "problems": [str(problem) for problem in why.problems]})
 
 
 def offers(plugins: Plugins, settings: Settings) -> tuple[list[OfferedSource], list[OfferedKind]]:
@@ -70,6 +85,35 @@ def offers(plugins: Plugins, settings: Settings) -> tuple[list[OfferedSource], l
         return plugins.sources(given), plugins.kinds(given)
     except SettingsError as why:
         raise InvalidSettings((settings.problem(f"sources.{why.key}", why.message),)) from None
+
+
+class _Gate:
+    """Open at first."""
+
+    def __init__(self) -> None:
+        self._open = trio.Event()
+        self._open.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
+    def shut(self) -> None:
+        if self.is_open:
+            self._open = trio.Event()
+
+    def open(self) -> None:
+        self._open.set()
+
+    def turn(self, *, shut: bool) -> None:
+        if shut:
+            self.shut()
+        else:
+            self.open()
+
+    async def passed(self) -> None:
+        """Wait until it is open; always a checkpoint."""
+        await self._open.wait()
 
 
 def _revocations(listeners: Iterable[Listener]) -> "Revocations | None":
@@ -108,6 +152,10 @@ class _Control:
         self._unknown = 0                        # routes whose certificate nobody has told yet
         self._stale = trio.Event()               # set when there may be something to withdraw
         self._freeable = trio.Event()
+        self._may_publish = _Gate()         # not while a later generation's control makes its first table
+        self._may_keep = _Gate()            # not while the control of an earlier generation keeps its state
+        self._may_free = _Gate()            # not while workers of another generation use tables that name slots
+        self._retired = False
         self._publisher = Publisher(settings.worker.count, self._taken)
         self._recall = Recall(settings.run.state_dir, lambda: self._admission.state, intake.sources_by_place)
         self._unserved: set[str] = set()         # names of tcp listeners without a route
@@ -134,17 +182,20 @@ class _Control:
             match message:
                 case {"type": "worker", "index": int(index)} if len(fds) == 1:
                     nursery.start_soon(self._publisher.serve, index, Wire.from_fd(fds.pop()))
-                case {"type": "reread"}:
-                    for runner in self._runners.values():
-                        if runner.ended:
-                            nursery.start_soon(runner.run)
-                        else:
-                            runner.read_again()
-                    self._operator.look_again()
-                    if self._revocations is not None:
-                        self._revocations.look_again()
                 case {"type": "log_level", "level": str(level)}:
                     choose_level(level)
+                case {"type": "pause"}:
+                    self._may_publish.shut()
+                    await self._wire.send({"type": "paused"})
+                case {"type": "resume"}:
+                    self._arena.look_again()     # the other one may have claimed slots
+                    self._may_publish.open()
+                case {"type": "others", "control": bool(control), "workers": bool(workers)}:
+                    self._may_keep.turn(shut=control)
+                    self._may_free.turn(shut=workers)
+                case {"type": "retire"}:
+                    self._retired = True         # what is kept on disk is the business of the one that follows
+                    return
                 case {"type": "stop"}:
                     return
                 case _:
@@ -167,14 +218,14 @@ class _Control:
                     self._take_revocations(self._revocations)
                     nursery.start_soon(self._revocations.follow, partial(self._take_revocations, self._revocations))
                 await self._first_table()
-                nursery.start_soon(self._recall.run)
+                nursery.start_soon(self._keep)
                 nursery.start_soon(self._free_slots)
                 nursery.start_soon(self._withdraw)
                 nursery.start_soon(self._expiry.run)
                 await self._follow()
         finally:
             with trio.move_on_after(1, shield=True):
-                if self._publisher.version:
+                if self._publisher.version and not self._retired and self._may_keep.is_open:
                     await self._recall.write()
             self._publisher.close()
 
@@ -188,7 +239,7 @@ class _Control:
             if not waiting:
                 await self._admission.prepare()
                 self._renew()
-                await trio.lowlevel.checkpoint()
+                await self._may_publish.passed()
                 silent = [name for name in self._admission.intake.silent() if not self._runners[name].ended]
                 if self._publish(keep=serving and bool(silent)):
                     break
@@ -224,6 +275,7 @@ class _Control:
             started_s = time.thread_time()       # its own work: a busy machine must not slow it down even more
             self._take()
             await self._admission.prepare()
+            await self._may_publish.passed()
             if self._renew() or behind:
                 self._publish()
             await trio.sleep(min(_SETTLE_MOST_S, _SETTLE_TO_WORK * (time.thread_time() - started_s)))
@@ -287,6 +339,10 @@ class _Control:
             log.warning("%d certificates have still to be told by their sources: workers without them show the default one", unknown)
         self._unknown = unknown
 
+    async def _keep(self) -> None:
+        await self._may_keep.passed()
+        await self._recall.run()
+
     async def _withdraw(self) -> None:
         """Withdraw the certificates and trusts that no table needs."""
         while True:
@@ -301,5 +357,8 @@ class _Control:
         while True:
             await self._freeable.wait()
             await trio.sleep(_FREE_AFTER_S)
+            while not (self._may_free.is_open and self._may_publish.is_open):
+                await self._may_free.passed()
+                await self._may_publish.passed()
             self._freeable = trio.Event()
             self._compiler.slots.release(self._publisher.in_force())

@@ -94,24 +94,17 @@ class SourceRunner:
         self.ended = False                       # it has nothing more to give
         self._source = offered.source
         self._inbox = inbox
-        self._turn = trio.CancelScope()
 
     async def run(self) -> None:
         """Keep it running; returns only when it has nothing more to give."""
-        self.ended = False
         pauses = growing()
         while True:
             started_s = time.monotonic()
-            with trio.CancelScope() as self._turn:
-                if await self._try():
-                    return
-                if time.monotonic() - started_s > _WELL_AFTER_S:
-                    pauses = growing()
-                await trio.sleep(next(pauses))
-
-    def read_again(self) -> None:
-        """Start it anew at once, whatever it does."""
-        self._turn.cancel()
+            if await self._try():
+                return
+            if time.monotonic() - started_s > _WELL_AFTER_S:
+                pauses = growing()
+            await trio.sleep(next(pauses))
 
     async def _try(self) -> bool:
         """Run it once; answers whether it has ended by itself. A failure leaves it stale."""

@@ -45,10 +45,14 @@ _ALL = (
         "examples:\n  edged ctl status\n  edged ctl status --json | jq -r '.generations[].pids[]'",
     ),
     Verb(
-        "reload", "read settings and sources again",
-        "Have the settings looked at and the sources read again, and wait for the outcome. Settings with an error change nothing: each\n"
-        "problem is printed as \"file:line: key: message\", with status 1.\n\n"
-        "examples:\n  edged ctl reload\n  edged ctl reload && curl -fsS http://127.0.0.1/",
+        "reload", "put new settings and new code in place, without losing a connection",
+        "Read the settings anew and start a new generation of processes with them, over the same sockets. As soon as it serves, the old\n"
+        "one accepts no more, ends what it has, and leaves; [run] drain_timeout cuts what takes longer. Returns a second after the new\n"
+        "generation serves, or as soon as the old one has left, and tells how many exchanges were finished, handed over, cut, and are\n"
+        "left. Where anything is wrong nothing changes: each problem is printed, as \"file:line: key: message\" if it is one of the\n"
+        "settings, with status 1. A reload that is asked for during another comes after it; a daemon that is drained stays so.\n\n"
+        "examples:\n  edged ctl reload\n  edged ctl reload --wait --json | jq .cut",
+        (Argument("wait", bool, "return only when the old generation has left"),),
     ),
     Verb(
         "upgrade", "change over to the program that is installed now",

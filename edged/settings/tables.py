@@ -323,8 +323,12 @@ class RunTable:
         (Env("ROUTER_GRACEFUL_SHUTDOWN_DELAY", units.go_duration_ms),),
     )
     drain_timeout_ms: int = key(
-        Time(), 30_000, "At SIGTERM, after that: how long exchanges may take to end before they are cut.",
+        Time(), 30_000, "At a reload, and at SIGTERM after that delay: how long exchanges may take to end before they are cut.",
         (Env("ROUTER_MAX_SHUTDOWN_TIMEOUT", _seconds), Env("MAX_RELOAD_WAIT_TIME", _seconds)),
+    )
+    generations_most: int = key(
+        Whole(1, 16), 4,
+        "How many generations that a reload has replaced may drain at once. Where there are more, the oldest one is cut.",
     )
     bind_after_sync: bool = key(
         Flag(), False, "true: connections are refused until the first routes are in. false: they wait.",

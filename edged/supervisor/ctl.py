@@ -52,9 +52,11 @@ class Outcome:
     ok: bool
     problems: tuple[str, ...] = ()               # file:line: key: message
     generation: int = 1                          # which one serves now
-    finished: int = 0                            # exchanges that the one before has ended, and that it had to cut
-    cut: int = 0
-    took_ms: float = 0.0
+    finished: int = 0                            # exchanges of the one before that have ended well since it drains
+    handed_over: int = 0                         # that went on in the new one
+    cut: int = 0                                 # that its deadline, or its death, has ended
+    left: int = 0                                # that run still
+    took_ms: float = 0.0                         # until the new generation served, or nothing came of it
     message: str = ""                            # for the operator: one line
 
 
@@ -62,7 +64,7 @@ class Steered(Protocol):
     """What is asked of the supervisor. Methods that take `tell` may take long, and say how they get on."""
 
     def status(self) -> dict[str, Any]: ...
-    async def reload(self) -> Outcome: ...
+    async def reload(self, tell: Tell, *, wait: bool) -> Outcome: ...
     async def upgrade(self) -> Outcome: ...
     def stop(self, *, now: bool) -> None: ...
     async def wait_over(self) -> None: ...
@@ -237,7 +239,7 @@ async def _status(steered: Steered, arguments: dict[str, Any], tell: Tell) -> di
 
 
 async def _reload(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    return asdict(await steered.reload())
+    return asdict(await steered.reload(tell, wait=arguments.get("wait", False)))
 
 
 async def _upgrade(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:

@@ -7,6 +7,7 @@ A unix listener has one socket that all workers share, as SO_REUSEPORT does not 
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import socket
 import stat
@@ -19,10 +20,15 @@ from edged.model.listener import Listener
 from edged.settings.units import Address, address
 from edged.supervisor.holder import holder
 
+log = logging.getLogger("edged.supervisor")
+
 _IP_FREEBIND = 15                                # not in the socket module
 _IPV6_FREEBIND = 78
 _SO_ATTACH_FILTER = 26
 _SO_DETACH_FILTER = 27
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_REUSEPORT_BPF = 68
+_RANDOM = 0xFFFFF000 + 56                        # SKF_AD_OFF + SKF_AD_RANDOM
 _FILTER = (                                      # classic BPF over the TCP header: code, jump if true, if false, constant
     (0x30, 0, 0, 13),                            # the byte of flags
     (0x54, 0, 0, 0x12),                          # its bits SYN and ACK
@@ -43,28 +49,88 @@ class Bound:
 
 
 class Sockets:
-    """All listening sockets of the settings. Raises StartError, and then holds none."""
+    """All listening sockets of one generation's settings. Those that the generation `before` has too are the very same.
 
-    def __init__(self, listeners: Sequence[Listener], slots: int, group_id: int = -1) -> None:
+    Raises StartError, and then holds none that `before` has not."""
+
+    def __init__(self, listeners: Sequence[Listener], slots: int, group_id: int = -1, before: "Sockets | None" = None) -> None:
         self.bound: list[Bound] = []
+        self.open = False                        # clients may come
         self._group_id = group_id
+        self._before = before.bound if before else []
         for listener in listeners:
             try:
                 wanted = address(listener.address)
                 self._refuse_overlap(listener, wanted)
-                self.bound.append(_bind_unix(listener, wanted, group_id) if wanted.path else _bind_tcp(listener, wanted, slots))
+                self.bound.append(self._bind(listener, wanted, slots))
             except StartError:
-                self.close()
+                self.close_but(before)
                 raise
             except OSError as why:
                 message = self._explain(wanted, why)
-                self.close()
+                self.close_but(before)
                 raise StartError(f'listener "{listener.name}": {wanted}: {message}') from None
 
+    def _bind(self, listener: Listener, wanted: Address, slots: int) -> Bound:
+        known = next((bound for bound in self._before if _same_door(bound, listener, wanted)), None)
+        if known is None:
+            if wanted.path:
+                return _bind_unix(listener, wanted, self._group_id)
+            shared = any(bound.address.port == wanted.port for bound in self._before)
+            return _bind_tcp(listener, wanted, slots, probe=not shared)
+        if wanted.path:
+            return Bound(listener, wanted, known.sockets, known.file)
+        return Bound(listener, known.address, [*known.sockets[:slots], *_more(listener, known.address, slots - len(known.sockets))])
+
     def listen(self) -> None:
+        """Let clients come to those that are new; what may change about the others is changed."""
+        held = _descriptors(self._before)
         for bound in self.bound:
+            added = [sock for sock in bound.sockets if sock.fileno() not in held]
+            if added and not bound.address.path:
+                _spread_over_all(bound.sockets[0])
             for sock in bound.sockets:
+                if not bound.address.path:
+                    _tune(sock, bound.listener)
+                elif not added:
+                    os.chmod(bound.address.path, bound.listener.permissions)
+                    os.chown(bound.address.path, -1, self._group_id)
                 sock.listen(bound.listener.backlog)
+        self._before = []
+        self.open = True
+
+    def tell_news(self, before: "Sockets | None") -> None:
+        """Say where it listens that it did not before, and where no longer; a listener of another mode or name is both."""
+        known = before.bound if before else []
+        listening = "listening on" if self.open else "to listen on"
+        for bound in _without(known, self.bound):
+            log.info('no longer listening on %s (%s, "%s")', bound.address, bound.listener.mode, bound.listener.name)
+        for bound in _without(self.bound, known):
+            log.info('%s %s (%s, "%s")', listening, bound.address, bound.listener.mode, bound.listener.name)
+
+    def leave_to(self, after: "Sockets") -> None:
+        """A generation with the sockets `after` is in place now: close our copies of what it has not, once nobody is let in there any
+        more. What waits there is for our workers to take."""
+        kept = _descriptors(after.bound)
+        ending = []
+        for bound in self.bound:
+            staying = [sock for sock in bound.sockets if sock.fileno() in kept]
+            if len(staying) == len(bound.sockets):
+                continue
+            ending.append(bound)
+            if staying and after.open:
+                _spread_over(staying[0], len(staying))
+        self._close(ending, kept, turn_away=True)
+
+    def ends(self, slot: int, after: "Sockets") -> list[int]:
+        """Numbers of the listeners whose socket of a slot is not among `after`."""
+        kept = _descriptors(after.bound)
+        return [bound.listener.number for bound in self.bound if bound.sockets[0 if bound.address.path else slot].fileno() not in kept]
+
+    def close_but(self, others: "Sockets | None") -> None:
+        """Close what others have not."""
+        self._close(self.bound, _descriptors(others.bound if others else []))
+        self.bound = []
 
     def of_slot(self, slot: int) -> list[tuple[int, int]]:
         """Listener number and descriptor of each TCP listener's socket for one slot."""
@@ -84,6 +150,7 @@ class Sockets:
 
     def refuse(self) -> None:
         """Refuse connections, while nobody else holds the sockets. The addresses stay ours; `welcome` opens them again."""
+        self.open = False
         for bound in self.bound:
             for sock in bound.sockets:
                 if bound.address.path:
@@ -107,12 +174,18 @@ class Sockets:
 
     def close(self) -> None:
         """Close our copies, and remove the files of unix sockets. May be called again."""
-        for bound in self.bound:
-            for sock in bound.sockets:
-                sock.close()
-            if bound.address.path:
-                _remove(bound.address.path, bound.file)
+        self._close(self.bound, set())
         self.bound = []
+
+    def _close(self, doors: Sequence[Bound], kept: set[int], *, turn_away: bool = False) -> None:
+        for bound in doors:
+            going = [sock for sock in bound.sockets if sock.fileno() not in kept]
+            for sock in going:
+                if turn_away and not bound.address.path and len(going) == len(bound.sockets):
+                    _drop_first_packets(sock)
+                sock.close()
+            if going and bound.address.path:
+                _remove(bound.address.path, bound.file)
 
     def _explain(self, wanted: Address, why: OSError) -> str:
         if why.errno == errno.EADDRINUSE:
@@ -150,15 +223,40 @@ def _families(listener: Listener, where: Address) -> set[socket.AddressFamily]:
     return {where.family} if where.host != "::" or listener.v6only else {socket.AF_INET, socket.AF_INET6}
 
 
-def _bind_tcp(listener: Listener, wanted: Address, slots: int) -> Bound:
-    if wanted.port:
+def _same_door(bound: Bound, listener: Listener, wanted: Address) -> bool:
+    """Whether a socket that is bound already is what a listener wants. Which port it was given, only its name tells."""
+    if wanted.path:
+        return bound.address.path == wanted.path
+    before = address(bound.listener.address)
+    same = before == wanted and bound.listener.v6only == listener.v6only
+    return same and (wanted.port != 0 or bound.listener.name == listener.name)
+
+
+def _descriptors(doors: Sequence[Bound]) -> set[int]:
+    return {sock.fileno() for bound in doors for sock in bound.sockets}
+
+
+def _without(these: Sequence[Bound], those: Sequence[Bound]) -> list[Bound]:
+    known = {(bound.listener.name, bound.listener.mode, bound.address) for bound in those}
+    return [bound for bound in these if (bound.listener.name, bound.listener.mode, bound.address) not in known]
+
+
+def _bind_tcp(listener: Listener, wanted: Address, slots: int, *, probe: bool = True) -> Bound:
+    """`probe`: nobody may have the port, as far as we know."""
+    if wanted.port and probe:
         # With SO_REUSEPORT alone we would silently share the port with another edged of the same user.
-        with _tcp_socket(listener, wanted) as probe:
-            probe.bind((wanted.host, wanted.port))
+        with _tcp_socket(listener, wanted) as trial:
+            trial.bind((wanted.host, wanted.port))
+    sockets = _more(listener, wanted, slots)
+    return Bound(listener, Address(wanted.host, sockets[0].getsockname()[1]), sockets)
+
+
+def _more(listener: Listener, wanted: Address, count: int) -> list[socket.socket]:
+    """So many sockets bound to one port."""
     sockets: list[socket.socket] = []
     port = wanted.port
     try:
-        for _ in range(slots):
+        for _ in range(count):
             sock = _tcp_socket(listener, wanted)
             sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -168,23 +266,41 @@ def _bind_tcp(listener: Listener, wanted: Address, slots: int) -> Bound:
         for sock in sockets:
             sock.close()
         raise
-    return Bound(listener, Address(wanted.host, port), sockets)
+    return sockets
 
 
 def _tcp_socket(listener: Listener, wanted: Address) -> socket.socket:
     """What is set here is inherited by every accepted connection."""
     sock = socket.socket(wanted.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, listener.keepalive)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, listener.nodelay)
-    if listener.defer_accept_s:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept_s)
+    _tune(sock, listener)
     if wanted.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, listener.v6only)
     if listener.freebind:
         level, option = (socket.IPPROTO_IPV6, _IPV6_FREEBIND) if wanted.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_FREEBIND)
         sock.setsockopt(level, option, 1)
     return sock
+
+
+def _tune(sock: socket.socket, listener: Listener) -> None:
+    """What may change while it listens."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, listener.keepalive)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, listener.nodelay)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept_s)
+
+
+def _spread_over(sock: socket.socket, count: int) -> None:
+    """Of all the sockets that share this one's port, let new connections go to the first `count` only, evenly: none is lost at
+    those that are to be closed. They are in the order in which they began to listen, which is that of the slots."""
+    steps = ((0x20, 0, 0, _RANDOM), (0x94, 0, 0, count), (0x16, 0, 0, 0))            # a random number, modulo count, is the answer
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", len(steps), ctypes.addressof(program)))
+
+
+def _spread_over_all(sock: socket.socket) -> None:
+    """Undo `_spread_over`."""
+    with contextlib.suppress(FileNotFoundError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
 
 
 def _drop_first_packets(sock: socket.socket) -> None:

@@ -104,8 +104,6 @@ class OperatorCertificates:
         self._terminates = any(listener.tls for listener in settings.listeners)
         self._default = Held()
         self._authority: tuple[Mark, Problem | None] = ((), None)
-        self._asleep: trio.CancelScope | None = None
-        self._wanted = False                     # to look once more
 
     async def load(self) -> None:
         """Read everything; raises InvalidSettings if the default certificate or destination_ca is configured and cannot be had."""
@@ -133,22 +131,12 @@ class OperatorCertificates:
         """Look again whenever files change, for ever; `changed` is called when that gave anything new."""
         with Watch() as watch:
             while True:
-                self._wanted = False
                 listing, blind = self._watched(watch)
                 if await self._look(listing):
                     changed()
-                if self._wanted:
-                    continue
-                with trio.move_on_after(_BLIND_S if blind else self._patience_s()) as self._asleep:
+                with trio.move_on_after(_BLIND_S if blind else self._patience_s()):
                     await watch.changes()
                     await _quiet(watch)
-                self._asleep = None
-
-    def look_again(self) -> None:
-        """Look now, for files that change where inotify does not see it."""
-        self._wanted = True
-        if self._asleep is not None:
-            self._asleep.cancel()
 
     # ---- looking
 

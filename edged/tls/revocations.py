@@ -54,7 +54,6 @@ class Revocations:
         )}
         self._marks: dict[str, Mark] = {}
         self._fetched: dict[str, dict[str, list[Crl]]] = {path: {} for path in self._authorities}        # by path, by URL
-        self._asleep: trio.CancelScope | None = None
 
     def load(self) -> None:
         """Read the files. What is wrong with one is in the log."""
@@ -70,11 +69,6 @@ class Revocations:
                 nursery.start_soon(self._follow_files, changed)
             await trio.sleep_forever()
 
-    def look_again(self) -> None:
-        """Look at the files now, for where inotify does not see it."""
-        if self._asleep is not None:
-            self._asleep.cancel()
-
     def _put(self, source: str, lists: Iterable[Crl]) -> None:
         self.known = {**self.known, source: tuple(dict.fromkeys(one.der for one in lists))}
 
@@ -86,9 +80,8 @@ class Revocations:
                 blind = self._watch(watch)
                 if self._look():
                     changed()
-                with trio.move_on_after(_BLIND_S if blind else float("inf")) as self._asleep:
+                with trio.move_on_after(_BLIND_S if blind else float("inf")):
                     await watch.changes()
-                self._asleep = None
 
     def _watch(self, watch: Watch) -> bool:
         """Answers whether changes are not seen."""

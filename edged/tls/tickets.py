@@ -40,6 +40,10 @@ class Ratchet:
         return cls(rotation_ms, at_ms // rotation_ms - 1, os.urandom(SECRET_BYTES))
 
     @property
+    def rotation_ms(self) -> int:
+        return self._rotation_ms
+
+    @property
     def present(self) -> int:
         """The number of the period whose key seals."""
         return self._before + 1

@@ -70,7 +70,7 @@ class Bridge:
         self._engine = engine
         self._listeners = listeners
         self._tls = dict(tls)
-        self._sockets: dict[int, list[int]] = {}         # slot -> descriptors that the engine accepts on
+        self._sockets: dict[int, list[tuple[int, int]]] = {}     # slot -> listener and descriptor that the engine accepts on
         self._rang = trio.Event()
         self._ended = trio.Event()
         self._stopped = False
@@ -140,16 +140,20 @@ class Bridge:
     def listen(self, slot: int, number: int, fd: int) -> None:
         """Accept on a listening socket, which from now on is ours to close."""
         listener = self._listeners[number]
-        self._sockets.setdefault(slot, []).append(fd)
+        self._sockets.setdefault(slot, []).append((number, fd))
         spoken = Mode.HTTP if listener.mode is Mode.HTTPS else listener.mode         # within TLS
         self._engine.add_listener(
             number, fd, listener.name, spoken.value, listener.accept_proxy.value, listener.trusted, _port_of(fd),
             self._tls.get(number),
         )
 
-    async def unlisten(self, slot: int) -> None:
-        """Accept no more on a slot's sockets, and close them."""
-        fds = self._sockets.pop(slot, [])
+    async def unlisten(self, slot: int, numbers: Sequence[int] | None = None) -> None:
+        """Accept no more on a slot's sockets, and close them; `numbers`: only on those of these listeners."""
+        held = self._sockets.pop(slot, [])
+        kept = [one for one in held if numbers is not None and one[0] not in numbers]
+        if kept:
+            self._sockets[slot] = kept
+        fds = [one[1] for one in held if one not in kept]
         for fd in fds:
             self._engine.remove_listener(fd)
         await self.settle()
@@ -165,9 +169,10 @@ class Bridge:
 
     async def drain(self) -> None:
         """Take who waits at the doors, then stop accepting; returns when nothing is open any more."""
-        await trio.sleep(HANDSHAKES_S)
+        if self._sockets:
+            await trio.sleep(HANDSHAKES_S)
         with trio.move_on_after(QUEUES_S):
-            while any(_waiting_at(fd) for fds in self._sockets.values() for fd in fds):  # noqa: ASYNC110 - the kernel tells nobody
+            while any(_waiting_at(fd) for held in self._sockets.values() for _, fd in held):  # noqa: ASYNC110 - the kernel tells nobody
                 await trio.sleep(LOOK_S)
         self._engine.drain()
         await self.settle()
@@ -181,8 +186,8 @@ class Bridge:
         self._stopped = True
         self._engine.stop()
         await trio.to_thread.run_sync(self._thread.join)
-        for fds in self._sockets.values():
-            for fd in fds:
+        for held in self._sockets.values():
+            for _, fd in held:
                 os.close(fd)
         self._sockets.clear()
 

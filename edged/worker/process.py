@@ -5,6 +5,7 @@ show as well, if TLS is spoken. Without control, traffic flows on with the last 
 has and leaves.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -14,12 +15,14 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
+from edged.child import name_process
 from edged.errors import EdgedError
 from edged.logs import choose_level
 from edged.settings import Settings
 from edged.tls.tickets import SECRET_BYTES
 from edged.wire import Wire, WireClosed, WireError
 from edged.worker.bridge import Bridge
+from edged.worker.departure import Departure
 from edged.worker.encryption import Encryption
 from edged.worker.engine_config import access_log_wanted, engine_config
 from edged.worker.shipping import Shipping
@@ -28,14 +31,16 @@ __all__ = ["worker_main"]
 
 log = logging.getLogger("edged.worker")
 
+NEWS_S = 0.2                                     # between two words to the supervisor about how a drain gets on
 
-async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int) -> None:
-    """Run worker `index` until it is told to leave, or has drained."""
+
+async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int, stripe: int) -> None:
+    """Run the worker of slot `index`, which counts in `stripe`, until it is told to leave, or has drained."""
     arena = Arena(arena_fd)
     os.close(arena_fd)
-    arena.reset_gauges(index)                    # what a predecessor left running is over
-    arena.open_stripe(index)
-    worker = Worker(index, settings, wire, arena)
+    arena.reset_gauges(stripe)                   # what a predecessor left running is over
+    arena.open_stripe(stripe)
+    worker = Worker(index, settings, wire, arena, stripe)
     try:
         await worker.run()
     finally:
@@ -43,8 +48,9 @@ async def worker_main(index: int, settings: Settings, wire: Wire, arena_fd: int)
 
 
 class Worker:
-    def __init__(self, index: int, settings: Settings, wire: Wire, arena: Arena) -> None:
+    def __init__(self, index: int, settings: Settings, wire: Wire, arena: Arena, stripe: int) -> None:
         self._index = index
+        self._stripe = stripe
         self._settings = settings
         self._wire = wire
         self._arena = arena
@@ -54,7 +60,7 @@ class Worker:
         self._waiting: list[tuple[int, int, int]] = []   # slot, listener, descriptor: until we serve
         self._serving = False                    # there is a table, and a certificate where one is needed
         self._control = trio.CancelScope()       # around the task that hears the present control
-        self._draining = False
+        self._departure: Departure | None = None # once it drains
 
     async def run(self) -> None:
         try:
@@ -65,6 +71,8 @@ class Worker:
             for _, _, fd in self._waiting:
                 os.close(fd)
             with trio.CancelScope(shield=True):
+                if self._departure is not None:
+                    await self._tell_departure(self._departure)
                 if self._bridge is not None:
                     await self._bridge.stop()
                 if self._shipping is not None:
@@ -90,8 +98,10 @@ class Worker:
                     fds = []
                     if self._serving:
                         await self._start_listening()
+                case {"type": "unlisten", "slot": int(slot), "listeners": list(numbers)}:
+                    await self._unlisten(slot, numbers)
                 case {"type": "unlisten", "slot": int(slot)}:
-                    await self._unlisten(slot)
+                    await self._unlisten(slot, None)
                 case {"type": "tickets", "period": int(period), "secret": bytes(secret)} if len(secret) == SECRET_BYTES:
                     self._encryption.use_tickets(period, secret, nursery)
                 case {"type": "reopen_logs"}:
@@ -100,6 +110,7 @@ class Worker:
                 case {"type": "log_level", "level": str(level)}:
                     choose_level(level)
                 case {"type": "drain"}:
+                    name_process(f"edged leaving {self._index}")
                     nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
                 case {"type": "stop"}:
                     return
@@ -167,7 +178,7 @@ class Worker:
     def _start_engine(self, table: Any, nursery: trio.Nursery) -> Bridge:
         from edged._fast.run.engine import Engine
 
-        engine = Engine(self._arena, self._index, engine_config(self._settings))
+        engine = Engine(self._arena, self._stripe, engine_config(self._settings))
         bridge = Bridge(engine, {listener.number: listener for listener in self._settings.listeners}, self._encryption.listeners)
         engine.use_table(table)
         if self._encryption.keyring is not None:
@@ -197,18 +208,35 @@ class Worker:
             self._bridge.listen(slot, number, fd)
         await self._bridge.settle()
 
-    async def _unlisten(self, slot: int) -> None:
-        for _, _, fd in [waiting for waiting in self._waiting if waiting[0] == slot]:
+    async def _unlisten(self, slot: int, numbers: list[int] | None) -> None:
+        """Accept no more for a slot; `numbers`: only through these listeners."""
+        given = [waiting for waiting in self._waiting if waiting[0] == slot and (numbers is None or waiting[1] in numbers)]
+        for _, _, fd in given:
             os.close(fd)
-        self._waiting = [waiting for waiting in self._waiting if waiting[0] != slot]
+        self._waiting = [waiting for waiting in self._waiting if waiting not in given]
         if self._bridge is not None:
-            await self._bridge.unlisten(slot)
+            await self._bridge.unlisten(slot, numbers)
 
     # the end
 
     async def _drain_and_leave(self, leaving: trio.CancelScope) -> None:
-        await self._drain()
+        self._departure = Departure(self._arena, self._stripe)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_departing, self._departure)
+            await self._drain()
+            nursery.cancel_scope.cancel()
         leaving.cancel()
+
+    async def _tell_departing(self, departure: Departure) -> None:
+        """Keep the supervisor informed of how many exchanges have ended, and have not."""
+        while True:
+            await self._tell_departure(departure)
+            await trio.sleep(NEWS_S)
+
+    async def _tell_departure(self, departure: Departure) -> None:
+        if news := departure.news():
+            with contextlib.suppress(WireClosed):
+                await self._wire.send(news)
 
     async def _drain(self) -> None:
         if self._bridge is not None:

@@ -90,7 +90,7 @@ class House:
         self.ready: dict[str, Any] | None = None
 
     async def control(self) -> None:
-        await control_main(self.settings, self._theirs, os.dup(self.arena_fd))
+        await control_main(self.settings, self._theirs, os.dup(self.arena_fd), 0)
 
     async def worker(self, nursery: trio.Nursery, index: int = 0, old: Worker | None = None) -> Worker:
         """A new worker, or one that has served an earlier control."""

@@ -210,24 +210,6 @@ def test_slots_are_freed_once_every_worker_has_moved_on(stage: Setting, monkeypa
     stage([given], story, workers=2)
 
 
-def test_reread_starts_the_sources_again(stage: Setting) -> None:
-    class Ends(Given):
-        async def run(self, publish: Any) -> None:
-            self.runs += 1
-            await publish(Snapshot((route(f"run{self.runs}", "ends"),)))
-
-    given, ends = Given(), Ends("ends")
-
-    async def story(house: House, nursery: trio.Nursery) -> None:
-        worker = await house.worker(nursery)
-        await given(route("a", "a"))
-        await house.wait_ready()
-        await house.supervisor.send({"type": "reread"})
-        await until(lambda: given.runs == 2 and worker.routes == ["a", "run2"])
-
-    stage([given, ends], story)
-
-
 def test_a_listener_whose_route_is_missing_is_named_once(stage: Setting, caplog: pytest.LogCaptureFixture) -> None:
     given = Given()
     listener = Listener(0, "db", "127.0.0.1:1", Mode.TCP, route="postgres")
@@ -276,7 +258,7 @@ def test_settings_that_a_plugin_refuses_stop_the_start(tmp_path: Path, monkeypat
 
     async def story() -> None:
         with pytest.raises(InvalidSettings, match=r"^edged\.toml:4: sources\.files\.paths: write a list$"):
-            await control_main(settings, Wire(wire_pair()[0]), fd)
+            await control_main(settings, Wire(wire_pair()[0]), fd, 0)
 
     play(story)
 

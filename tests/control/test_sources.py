@@ -171,31 +171,6 @@ def test_what_is_no_snapshot_is_the_plugin_s_fault(caplog: pytest.LogCaptureFixt
     assert "str was published, not a Snapshot" in caplog.text
 
 
-def test_reading_again_starts_it_anew_at_once_even_in_a_pause() -> None:
-    starts_s: list[float] = []
-
-    async def fail(_: Publish) -> None:
-        starts_s.append(trio.current_time())
-        if len(starts_s) == 3:
-            await trio.sleep_forever()
-        raise SourceError("no")
-
-    async def story() -> None:
-        made = runner(Inbox(), fail)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.run)
-            await trio.sleep(1.5)
-            made.read_again()
-            await trio.sleep(0.1)
-            assert len(starts_s) == 3
-            made.read_again()
-            await trio.sleep(0.1)
-            assert len(starts_s) == 4
-            nursery.cancel_scope.cancel()
-
-    virtual(story)
-
-
 def test_cancelling_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         with trio.move_on_after(5):

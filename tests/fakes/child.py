@@ -4,6 +4,7 @@ Started as `child.py WING INDEX FD`, in place of the real command. The directory
   hold-control, hold-worker-N   the child says nothing until the file is gone
   fail-control, fail-worker-N   it leaves with status 3 at once
   hold-drain-worker-N           it accepts no more, and does not leave after a drain until the file is gone
+  open-worker-N                 it has as many exchanges as stand there when it is told to drain
   deaf                          workers do not leave when they are told to drain or stop
 """
 
@@ -32,7 +33,7 @@ def say(name, line):
     print(f"fake {name}: {line}", file=sys.stderr, flush=True)
 
 
-async def control(settings, wire, arena_fd):
+async def control(settings, wire, arena_fd, _stripe):
     await held("control")
     await wire.send({"type": "ready", "routes": 2})
     while True:
@@ -46,10 +47,14 @@ async def control(settings, wire, arena_fd):
                 await other.send({"type": "hello", "pid": os.getpid()})
             except WireClosed:
                 say("control", "that worker is gone already")
-        elif message["type"] == "stop":
+        elif message["type"] in ("stop", "retire"):
             return
         elif message["type"] == "log_level":
             say("control", f"log level {message['level']}")
+        elif message["type"] == "pause":
+            await wire.send({"type": "paused"})
+        elif message["type"] == "others":
+            say("control", f"others {({key: message[key] for key in ('control', 'workers')})}")
         else:
             say("control", message["type"])
 
@@ -60,7 +65,12 @@ class FakeWorker:
         self.told_by = 0                         # process id of the control that said hello last
         self.open = {}                           # slot -> scopes
 
-    async def run(self, settings, wire, arena_fd):
+    def exchanges(self):
+        file = FAKES / f"open-{self.name}"
+        return int(file.read_text()) if file.exists() else 0
+
+    async def run(self, settings, wire, arena_fd, stripe):
+        say(self.name, f"stripe {stripe}")
         await held(self.name)
         await wire.send({"type": "serving"})
         async with trio.open_nursery() as nursery:
@@ -78,7 +88,7 @@ class FakeWorker:
                             self.open.setdefault(message["slot"], []).append(scope)
                             nursery.start_soon(self.accept, socket.socket(fileno=fd), message["slot"], scope)
                     case "unlisten":
-                        for scope in self.open.pop(message["slot"]):
+                        for scope in self.open.pop(message["slot"], []):
                             scope.cancel()
                     case "log_level":
                         say(self.name, f"log level {message['level']}")
@@ -87,9 +97,13 @@ class FakeWorker:
                     case "drain" | "stop" as order:
                         for scope in [scope for scopes in self.open.values() for scope in scopes]:
                             scope.cancel()
+                        here = self.exchanges()
+                        await wire.send({"type": "drains", "open": here, "finished": 0, "handed_over": 0})
                         await held(f"{order}-{self.name}")
                         if (FAKES / "deaf").exists():
                             await trio.sleep_forever()
+                        if order == "drain":
+                            await wire.send({"type": "drains", "open": 0, "finished": here, "handed_over": 0})
                         break
                     case other:
                         say(self.name, other)
@@ -107,8 +121,10 @@ class FakeWorker:
         with scope:
             async with listener:
                 while True:
-                    async with await listener.accept() as stream:
-                        await stream.send_all(f"{self.name} {slot} {os.getpid()} {self.told_by}".encode())
+                    stream = await listener.accept()
+                    with trio.CancelScope(shield=True):          # whoever was let in is answered
+                        async with stream:
+                            await stream.send_all(f"{self.name} {slot} {os.getpid()} {self.told_by}".encode())
 
 
 def main():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -327,14 +328,43 @@ def test_what_does_not_end_in_time_is_cut(start):
     assert ctl(daemon, "undrain")[0] == 0
 
 
-def test_a_reload_reads_the_sources_again(start):
+def test_a_reload_tells_how_it_gets_on(start):
     daemon = start(ONE).ready()
-    assert ctl(daemon, "reload") == (0, "the sources are read again; settings and code stay as they are until a restart\n", "")
-    daemon.said("fake control: reread")
+    code, out, err = ctl(daemon, "reload")
+    assert (code, err.splitlines()) == (0, [
+        "edged: reading settings",
+        "edged: generation 2 comes up: waiting for the first routes",
+        *["edged: generation 2 comes up: waiting for the workers"] * ("workers" in err),
+        "edged: generation 2 serves",
+    ])
+    assert re.fullmatch(r"generation 2 serves after \d+ ms; of generation 1: 0 exchanges finished, 0 handed over, 0 cut\n", out)
     last = status(daemon)["last_reload"]
     assert last["ok"]
     assert last["ago_s"] >= 0
-    assert "last reload: 0." in ctl(daemon, "status")[1] or "s ago: done" in ctl(daemon, "status")[1]
+    assert "s ago: done" in ctl(daemon, "status")[1]
+
+
+def test_a_reload_waits_for_the_end_if_that_is_wanted(start):
+    daemon = start(ONE).ready()
+    (daemon.fakes / "open-worker-0").write_text("3")
+    daemon.hold("drain-worker-0")
+    code, out, _ = ctl(daemon, "reload")
+    assert code == 0
+    assert out.endswith("of generation 1: 0 exchanges finished, 0 handed over, 0 cut, 3 left\n")
+    (daemon.fakes / "open-worker-0").write_text("2")
+    waiting = start_ctl(daemon, "reload", "--wait", "--json")
+    assert "edged: generation 2 drains: 2 exchanges left\n" in iter(waiting.stderr.readline, "")
+    [first] = [one for one in status(daemon)["generations"] if one["number"] == 1]
+    os.kill(first["pids"]["worker 0"], signal.SIGKILL)
+    daemon.said("generation 1 has left: 0 exchanges finished, 0 handed over, 3 cut")
+    assert waiting.poll() is None
+    daemon.release("drain-worker-0")
+    answer = json.loads(waiting.communicate(timeout=20)[0])
+    assert {key: answer[key] for key in ("ok", "generation", "finished", "handed_over", "cut", "left")} == {
+        "ok": True, "generation": 3, "finished": 2, "handed_over": 0, "cut": 0, "left": 0,
+    }
+    assert answer["problems"] == []
+    assert answer["took_ms"] > 0
 
 
 @pytest.mark.parametrize(
@@ -342,16 +372,166 @@ def test_a_reload_reads_the_sources_again(start):
 )
 def test_settings_with_an_error_change_nothing(start, settings, told):
     daemon = start(ONE).ready()
-    good = daemon.config.read_text()
+    good, before = daemon.config.read_text(), daemon.children()
     daemon.config.write_text(settings)
     code, out, err = ctl(daemon, "reload")
     assert (code, out) == (1, "")
     assert told in err
-    assert err.endswith("nothing was changed\n")
-    assert not any("reread" in line for line in daemon.lines())
-    assert not status(daemon)["last_reload"]["ok"]
+    if settings != "[[":                         # where the command can tell where the daemon is
+        assert err.endswith("nothing has changed: generation 1 goes on as it is\n")
+        assert not status(daemon)["last_reload"]["ok"]
     daemon.config.write_text(good)
+    assert daemon.children() == before
     assert ctl(daemon, "reload")[0] == 0
+
+
+def test_a_directory_that_is_in_use_is_no_matter_of_a_reload(start):
+    daemon = start(ONE).ready()
+    daemon.config.write_text(daemon.config.read_text().replace("/run\"", "/elsewhere\""))
+    code, _, err = ctl(daemon, "reload")
+    assert code == 1
+    assert f"{daemon.config}:8: run.runtime_dir: {door(daemon).parent} is in use until a restart\n" in err
+    assert not (daemon.config.parent / "elsewhere").exists()
+
+
+def test_a_level_is_that_of_generations_to_come_too(start):
+    daemon = start(ONE).ready()
+    ctl(daemon, "log", "level", "debug")
+    assert ctl(daemon, "reload", "--wait")[0] == 0
+    wait_for(lambda: sum("log level debug" in line for line in daemon.lines()) == 4)
+
+
+# ---- drained, and reloaded
+
+
+def test_a_drained_daemon_that_is_reloaded_stays_drained(start):
+    daemon = start(ONE).ready()
+    port = daemon.port()
+    assert ctl(daemon, "drain")[0] == 0
+    daemon.config.write_text(ONE.replace("count = 1", "count = 2") + "[run]" + daemon.config.read_text().partition("[run]")[2])
+    code, _out, err = ctl(daemon, "reload", "--wait")
+    assert code == 0, err
+    assert "generation 2 is there, drained as before" in err
+    told = status(daemon)
+    assert told["state"] == "drained"
+    assert [(one["number"], one["state"]) for one in told["generations"]] == [(2, "drained")]
+    wait_for(lambda: sorted(daemon.children()) == ["edged control"])
+    assert refused(port)
+    assert ctl(daemon, "undrain")[:2] == (0, "it serves\n")
+    wait_for(lambda: {daemon.ask()[:2] for _ in range(20)} == {("worker-0", 0), ("worker-1", 1)})
+    assert ctl(daemon, "reload")[0] == 0
+    assert daemon.ask()[0].startswith("worker")
+    assert daemon.end() == 0
+
+
+def test_a_drained_daemons_listeners_may_change(start, tmp_path):
+    kept, gone_, new = tmp_path / "kept", tmp_path / "gone", tmp_path / "new"
+    run = f'[run]\nstate_dir = "{start.fakes.parent}/state"\nruntime_dir = "{start.fakes.parent}/run"\n'
+
+    def listeners(*paths):
+        return "".join(f'[[listener]]\naddress = "unix:{path}"\n' for path in paths)
+
+    daemon = start(ONE + listeners(kept, gone_) + run).ready()
+    assert ctl(daemon, "drain")[0] == 0
+    daemon.config.write_text(ONE + listeners(kept, new) + run)
+    assert ctl(daemon, "reload")[0] == 0
+    with socket.socket(socket.AF_UNIX) as s, pytest.raises(ConnectionRefusedError):
+        s.connect(str(new))
+    assert ctl(daemon, "undrain")[0] == 0
+    for path in (kept, new):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(path))
+            assert s.recv(100).startswith(b"worker-0 0 ")
+    assert not gone_.exists()
+    assert daemon.ask()[0] == "worker-0"
+    assert daemon.end() == 0
+    assert not kept.exists()
+    assert not new.exists()
+
+
+def test_a_reload_that_fails_leaves_a_drained_daemon_drained(start):
+    daemon = start(ONE).ready()
+    assert ctl(daemon, "drain")[0] == 0
+    (daemon.fakes / "fail-worker-0").touch()
+    code, _, err = ctl(daemon, "reload")
+    assert code == 1
+    assert "worker 0 (process" in err
+    assert status(daemon)["state"] == "drained"
+    (daemon.fakes / "fail-worker-0").unlink()
+    assert ctl(daemon, "undrain")[0] == 0
+    assert daemon.ask()[0] == "worker-0"
+
+
+def test_a_drain_during_a_reload_drains_the_new_generation(start):
+    daemon = start(ONE).ready()
+    daemon.hold("control")
+    reloading = start_ctl(daemon, "reload")
+    wait_for(lambda: len(status(daemon)["generations"]) == 2)
+    draining = start_ctl(daemon, "drain")
+    assert draining.stderr.readline() == "edged: draining as soon as the reload has ended\n"
+    assert daemon.ask()[0] == "worker-0"
+    daemon.release("control")
+    assert reloading.wait(20) == draining.wait(20) == 0
+    told = status(daemon)
+    assert [(one["number"], one["state"]) for one in told["generations"]] == [(2, "drained")]
+    for process in (reloading, draining):
+        process.communicate()
+
+
+def test_an_undrain_during_a_reload_comes_after_it(start):
+    daemon = start(ONE).ready()
+    assert ctl(daemon, "drain")[0] == 0
+    daemon.hold("control")
+    reloading = start_ctl(daemon, "reload")
+    wait_for(lambda: len(status(daemon)["generations"]) == 2)
+    back = start_ctl(daemon, "undrain")
+    assert back.stderr.readline() == "edged: it serves as soon as the reload has ended\n"
+    daemon.release("control")
+    assert reloading.wait(20) == back.wait(20) == 0
+    told = status(daemon)
+    assert [(one["number"], one["state"]) for one in told["generations"]] == [(2, "serving")]
+    assert daemon.ask()[0] == "worker-0"
+    for process in (reloading, back):
+        process.communicate()
+
+
+def test_a_reload_during_the_pause_of_a_drain_comes_at_once(start):
+    daemon = start(ONE).ready()
+    draining = start_ctl(daemon, "drain", "--delay", "1h")
+    wait_for(lambda: status(daemon)["state"] == "draining")
+    assert ctl(daemon, "reload", "--wait")[0] == 0
+    assert [(one["number"], one["state"]) for one in status(daemon)["generations"]] == [(2, "draining")]
+    assert daemon.ask()[0] == "worker-0"
+    assert ctl(daemon, "undrain")[0] == 0
+    assert draining.wait(20) == 1
+    draining.communicate()
+
+
+def test_a_reload_during_a_drain_comes_after_it(start):
+    daemon = start(ONE).ready()
+    daemon.hold("drain-worker-0")
+    draining = start_ctl(daemon, "drain")
+    wait_for(lambda: any("draining: exchanges have" in line for line in daemon.lines()))
+    reloading = start_ctl(daemon, "reload")
+    assert reloading.stderr.readline() == "edged: waiting for the order before this one\n"
+    daemon.release("drain-worker-0")
+    assert draining.wait(20) == reloading.wait(20) == 0
+    assert [(one["number"], one["state"]) for one in status(daemon)["generations"]] == [(2, "drained")]
+    for process in (draining, reloading):
+        process.communicate()
+
+
+@pytest.mark.parametrize("words", [("stop",), ("stop", "--now")])
+def test_a_stop_during_a_reload_gives_it_up(start, words):
+    daemon = start(ONE).ready()
+    daemon.hold("control")
+    reloading = start_ctl(daemon, "reload")
+    wait_for(lambda: len(status(daemon)["generations"]) == 2)
+    assert ctl(daemon, *words)[0] == 0
+    assert daemon.process.wait(1) == 0
+    _, err = reloading.communicate(timeout=20)
+    assert reloading.returncode == 1
+    assert err.endswith("nothing was read again: the daemon is stopping\n")
 
 
 def test_settings_that_are_gone_change_nothing(start):
@@ -377,10 +557,10 @@ def test_a_level_reaches_every_process_and_those_to_come(start):
     os.kill(daemon.children()["edged control"], signal.SIGKILL)
     wait_for(lambda: sum("fake control: log level warning" in line for line in daemon.lines()) == 2)
     ctl(daemon, "reload")
-    assert not any("edged: reload:" in line for line in daemon.lines())
+    assert not any("edged: reloaded" in line for line in daemon.lines())
     ctl(daemon, "log", "level", "info")
     ctl(daemon, "reload")
-    daemon.said("edged: reload:")
+    daemon.said("edged: reloaded")
 
 
 @pytest.mark.parametrize("words", [(), ("sing",), ("log", "level", "loud"), ("drain", "--delay", "soon"), ("status", "--now")])

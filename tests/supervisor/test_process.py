@@ -303,8 +303,6 @@ def test_its_memory_is_hidden_as_it_holds_secrets(tmp_path, words, readable):
 
 def test_signals_are_passed_on(start):
     daemon = start(TWO).ready()
-    daemon.send(signal.SIGHUP)
-    daemon.said("fake control: reread")
     daemon.send(signal.SIGUSR1)
     daemon.said("fake worker-0: reopen_logs")
     daemon.said("fake worker-1: reopen_logs")

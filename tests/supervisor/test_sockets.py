@@ -211,3 +211,95 @@ def test_who_is_turned_away_loses_nothing_and_who_is_in_stays(bind):
         assert accepted.recv(100) == b"still here"
         accepted.sendall(b"yes")
         assert waiting.recv(100) == b"yes"
+
+
+# ---- over a reload
+
+
+def held(sockets):
+    return {sock.fileno() for bound in sockets.bound for sock in bound.sockets}
+
+
+def followed(before, *listeners, slots=2):
+    """What a reload makes of sockets that listen."""
+    after = Sockets(listeners, slots, before=before)
+    after.listen()
+    before.leave_to(after)
+    return after
+
+
+def test_what_stays_is_the_same_socket_whatever_its_place_and_name(bind, tmp_path):
+    before = bind(listener("127.0.0.1:0"), listener(f"unix:{tmp_path}/s", 1), listener("[::1]:0", 2))
+    before.listen()
+    port = before.bound[0].address.port
+    named = [Listener(number, name, address) for number, (name, address) in enumerate(
+        [("l2", "[::1]:0"), ("other", f"unix:{tmp_path}/s"), ("l0", "127.0.0.1:0")]
+    )]
+    after = followed(before, *named)
+    assert held(after) == held(before)
+    assert [bound.listener.number for bound in after.bound] == [0, 1, 2]
+    assert after.bound[2].address.port == port
+    after.close()
+
+
+def test_a_unix_listener_stays_with_its_queue_and_its_new_permissions(bind, tmp_path):
+    path = tmp_path / "s"
+    before = bind(listener(f"unix:{path}", permissions=0o600))
+    before.listen()
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(str(path))
+        waiting.sendall(b"here")
+        after = followed(before, listener(f"unix:{path}", permissions=0o666))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        [(_, fd)] = after.shared()
+        with socket.socket(fileno=os.dup(fd)) as door, door.accept()[0] as accepted:
+            assert accepted.recv(10) == b"here"
+    after.close()
+    assert not path.exists()
+
+
+def test_unix_listeners_come_and_go(bind, tmp_path):
+    before = bind(listener(f"unix:{tmp_path}/old"))
+    before.listen()
+    after = followed(before, listener(f"unix:{tmp_path}/new"))
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    after.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("v6only", [True, False])
+def test_v6only_may_change(bind, v6only):
+    before = bind(listener("[::]:0", v6only=not v6only))
+    before.listen()
+    port = before.bound[0].address.port
+    after = followed(before, listener(f"[::]:{port}", v6only=v6only))
+    assert not held(after) & held(before)
+    with socket.create_connection(("::1", port), timeout=5):
+        pass
+    if v6only:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+    else:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    after.close()
+
+
+def test_one_address_for_all_may_become_two(bind):
+    before = bind(listener("[::]:0"))
+    before.listen()
+    port = before.bound[0].address.port
+    after = followed(before, listener(f"[::]:{port}", v6only=True), listener(f"0.0.0.0:{port}", 1))
+    for host in ("::1", "127.0.0.1"):
+        socket.create_connection((host, port), timeout=5).close()
+    after.close()
+
+
+def test_what_fails_leaves_the_present_ones_alone(bind, tmp_path):
+    before = bind(listener("127.0.0.1:0"), listener(f"unix:{tmp_path}/s", 1))
+    before.listen()
+    port = before.bound[0].address.port
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError):
+        Sockets([listener(f"127.0.0.1:{port}"), listener(f"unix:{tmp_path}/s", 1), listener(f"unix:{tmp_path}/file", 2)], 4, before=before)
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    assert (tmp_path / "s").exists()

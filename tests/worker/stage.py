@@ -52,7 +52,7 @@ class Scene:
         nursery.start_soon(self._run, settings, Wire(theirs))
 
     async def _run(self, settings, wire):
-        await worker_main(1, settings, wire, os.dup(self.arena_fd))
+        await worker_main(1, settings, wire, os.dup(self.arena_fd), 1)
         self.gone.set()
 
     async def control(self):

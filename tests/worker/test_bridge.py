@@ -230,3 +230,19 @@ def test_accepting_that_pauses_is_told_once_in_a_while(engine, caplog):
     told = [record.getMessage() for record in caplog.records]
     pauses = "accepting pauses: no descriptor is left, or max_connections is reached"
     assert told == [pauses, "accepting again", pauses]
+
+
+def test_a_slot_may_keep_some_of_its_sockets(engine):
+    async def scene(bridge, nursery):
+        web, _ = listening_socket()
+        secure, _ = listening_socket()
+        bridge.listen(0, 0, web)
+        bridge.listen(0, 1, secure)
+        await bridge.unlisten(0, [0])
+        assert closed(web)
+        assert list(engine.accepting) == [secure]
+        await bridge.unlisten(0, [0])            # nothing is left of that
+        await bridge.unlisten(0)
+        assert closed(secure)
+
+    play(engine, scene)

@@ -167,6 +167,11 @@ cdef class Arena:
                 self.free.append(slot)
         return 0
 
+    def look_again(self):
+        """Forget who claimed what: another process may have claimed since. It is read anew when it is needed."""
+        self.slot_of = None
+        self.free = None
+
     def slots_by_key(self):
         """All claimed slots, as a new dict: key to slot."""
         if self.slot_of is None:

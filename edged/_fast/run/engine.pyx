@@ -203,7 +203,7 @@ cdef class Engine:
         self.order(ORDER_TABLE, -1, &table.table)
 
     def drain(self) -> None:
-        """Accept no more, close idle clients, and tell all others to close with their next answer."""
+        """Accept no more, tell clients to close with their next answer, and close those that ask for nothing in the next second."""
         self.order(ORDER_DRAIN, -1, NULL)
 
     def stop(self) -> None:

@@ -26,6 +26,7 @@ cdef extern from "<string.h>" nogil:
 cdef enum:
     PROXY_V2_MOST = 4096         # high-availability.md D.3
     ALERT_DECODE_ERROR = 50      # RFC 8446 section 6
+    DRAIN_IDLE_MS = 1000         # while draining: for an idle client, which may just be asking for something
 
 
 cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil:
@@ -94,6 +95,10 @@ cdef void set_deadline(Shared* s, Front* f) noexcept nogil:
         ms = s.times.client_fin_ms
     ms = ms or s.times.client_ms
     f.deadline.due_ms = since + ms if ms else 0
+    if s.draining and f.state == FRONT_IDLE and f.client.requests:
+        # Not at once: a request may be on its way, and its answer is the last.
+        if f.deadline.due_ms == 0 or f.deadline.due_ms > s.now_ms + DRAIN_IDLE_MS:
+            f.deadline.due_ms = s.now_ms + DRAIN_IDLE_MS
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------
@@ -234,8 +239,6 @@ cdef FrontWant step_idle(Shared* s, Front* f) noexcept nogil:
     if buffer_n(&f.port.rx) == 0:
         if f.port.flags & PORT_EOF:
             return left_early(s, f)
-        if s.draining and f.client.requests:
-            return FRONT_CLOSE
         f.port.flags |= PORT_READ
         return FRONT_WAIT
     f.state = FRONT_HEAD

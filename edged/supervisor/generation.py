@@ -1,0 +1,411 @@
+"""The processes of one age: control and the workers that were started with the same settings and code.
+
+While a worker is away, connections wait in the queue of its slot's sockets, which stay open in this process; another worker is lent
+those sockets ("listen") until the slot's own serves again ("unlisten").
+(net.ipv4.tcp_migrate_req would do so only for sockets that were closed, and is an operator's to set.)
+"""
+
+import logging
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import trio
+
+from edged.settings import Settings
+from edged.supervisor.children import Backoff, Child, Identity, how_it_ended
+from edged.supervisor.sockets import Sockets
+from edged.tls.tickets import Ratchet, now_ms
+from edged.wire import wire_pair
+
+__all__ = ["CONTROL", "STOP_S", "Ends", "Generation", "State"]
+
+log = logging.getLogger("edged.supervisor")
+
+CONTROL = -1                                     # its place among the children; a worker's place is its slot
+STOP_S = 2.0                                     # for children that were told to leave at once
+PAUSE_S = 5.0                                    # for a control that is told to pause
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How the exchanges of workers that drain have ended, tunnels among them."""
+
+    finished: int = 0
+    handed_over: int = 0
+    cut: int = 0
+    left: int = 0                                # they run still
+
+    def __str__(self) -> str:
+        told = f"{self.finished} exchange{'' if self.finished == 1 else 's'} finished, {self.handed_over} handed over, {self.cut} cut"
+        return f"{told}, {self.left} left" if self.left else told
+
+
+class Generation:
+    """Each child runs again whenever it ends, until the generation leaves. If one leaves before all serve, the generation fails.
+
+    `children` has those that run, by place: a worker's is its slot, that of control is CONTROL."""
+
+    def __init__(
+        self, number: int, settings: Settings, identity: Identity | None, sockets: Sockets, stripes: Sequence[int], arena_fd: int,
+        tickets: Ratchet | None, level: str = "",
+    ) -> None:
+        """`stripes`: which one of the arena the worker of each slot writes. `level`: of log lines, if an operator chose one."""
+        self.number = number
+        self.settings = settings
+        self.sockets = sockets
+        self.tickets = tickets
+        self.slots = range(settings.worker.count)
+        self.stripes = stripes
+        self.state = State.STARTING
+        self.since_s = trio.current_time()
+        self.children: dict[int, Child] = {}
+        self.problems: tuple[str, ...] = ()      # why control refused its settings
+        self.failure = ""
+        self.routes_known = trio.Event()         # or it has failed
+        self.settled = trio.Event()              # it serves, or has failed
+        self.all_serve = trio.Event()            # each worker has a table in force; anew after each rest
+        self.left = trio.Event()                 # there is no process of it any more
+        self._gone = {place: trio.Event() for place in (CONTROL, *self.slots)}       # nobody is there, nor will be
+        self._identity = identity
+        self._arena_fd = arena_fd
+        self._level = level
+        self._open = False                       # its workers have the sockets of their slots
+        self._serving: set[int] = set()          # slots whose worker has a table in force
+        self._lent: dict[int, int] = {}          # slot -> the slot whose worker accepts for it
+        self._leaving = trio.Event()             # from now on, nobody is started again
+        self._awake = trio.Event()               # workers may run; not while the generation rests
+        self._awake.set()
+        self._resting: set[Child] = set()        # workers that leave because of that
+        self._went = trio.Event()                # set, and made anew, whenever a child has ended
+        self._told: dict[int, tuple[int, int, int]] = {}     # process that drains, or did -> exchanges open, finished, handed over
+        self._paused: trio.Event | None = None   # set when control makes no table any more
+        self._others = (False, False)            # whether there is a control, and are workers, of an earlier generation
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving.is_set()
+
+    @property
+    def resting(self) -> bool:
+        return not self._awake.is_set()
+
+    @property
+    def ends(self) -> Ends:
+        """Of the exchanges of all workers that were told to drain: what a process left open when it ended is cut."""
+        here = {child.pid for child in self.children.values()}
+        return Ends(
+            finished=sum(told[1] for told in self._told.values()),
+            handed_over=sum(told[2] for told in self._told.values()),
+            cut=sum(told[0] for pid, told in self._told.items() if pid not in here),
+            left=sum(told[0] for pid, told in self._told.items() if pid in here),
+        )
+
+    @property
+    def awaited(self) -> str:
+        """What a start waits for."""
+        return "the workers" if self.routes_known.is_set() else "the first routes"
+
+    @property
+    def control_is_gone(self) -> bool:
+        return self._gone[CONTROL].is_set()
+
+    async def control_left(self) -> None:
+        await self._gone[CONTROL].wait()
+
+    async def workers_left(self) -> None:
+        for slot in self.slots:
+            await self._gone[slot].wait()
+
+    async def run(self) -> None:
+        """Keep all children until the last has left."""
+        async with trio.open_nursery() as nursery:
+            for place in (CONTROL, *self.slots):
+                nursery.start_soon(self._keep, place)
+        self.left.set()
+
+    def _settle(self) -> None:
+        if self.failure or (self.routes_known.is_set() and self.all_serve.is_set()):
+            self.settled.set()
+
+    def _fail(self, why: str) -> None:
+        self.failure = self.failure or why
+        self.routes_known.set()
+        self._settle()
+
+    # children
+
+    async def _keep(self, place: int) -> None:
+        backoff = Backoff()
+        wing = "control" if place == CONTROL else "worker"
+        while not self.leaving:
+            if place != CONTROL and self.resting:
+                await self._awake.wait()
+                continue
+            try:
+                child = Child(wing, max(place, 0), self._identity)
+            except (OSError, subprocess.SubprocessError) as why:
+                if self.state is State.STARTING:
+                    whose = f" as user {self.settings.run.user}" if self._identity else ""
+                    self._fail(f"{wing} cannot be started{whose}: {why}")
+                    break
+                log.error("%s cannot be started, trying again: %s", wing, why)
+                await self._pause(Backoff.FIRST_S)
+                continue
+            self.children[place] = child
+            self._welcome(place, child)
+            returncode = await child.attend(self._hear)
+            del self.children[place]
+            self._miss(place)
+            self._went.set()
+            self._went = trio.Event()
+            if self.leaving:
+                break
+            if child in self._resting:
+                self._resting.discard(child)
+                continue
+            how = f"{child.name} (process {child.pid}) {how_it_ended(returncode)}"
+            if self.state is State.STARTING and returncode >= 0:
+                self._fail(f"{how} before anything was served; its own lines say why")
+                break
+            pause_s = backoff.pause_s(trio.current_time() - child.started_s)
+            log.error("%s; it is started again%s", how, f" in {pause_s:g} s" if pause_s else "")
+            await self._pause(pause_s)
+            if place == CONTROL:
+                await self._wait_resumed()
+        self._gone[place].set()
+
+    async def _pause(self, pause_s: float) -> None:
+        with trio.move_on_after(pause_s):
+            await self._leaving.wait()
+
+    def _welcome(self, place: int, child: Child) -> None:
+        """Give a new child what it needs: settings and arena, its ends of the wires, its sockets."""
+        stripe = 0 if place == CONTROL else self.stripes[place]
+        child.tell({"type": "settings", "settings": self.settings.to_wire(), "stripe": stripe}, [self._arena_fd])
+        if self._level:
+            child.tell({"type": "log_level", "level": self._level})
+        if place == CONTROL:
+            if any(self._others):
+                self._tell_others(child)
+            for slot in self.slots:
+                self._introduce(slot)
+        else:
+            if self.tickets is not None:
+                self.tickets.turn(now_ms())
+                child.tell(self.tickets.message())
+            self._introduce(place)
+            if self._open:
+                self._give_doors(place, child)
+
+    def _introduce(self, slot: int) -> None:
+        """A wire of their own for a worker and control, if both are there."""
+        control, worker = self.children.get(CONTROL), self.children.get(slot)
+        if control is not None and worker is not None:
+            ends = wire_pair()
+            control.tell({"type": "worker", "index": slot}, [ends[0].fileno()])
+            worker.tell({"type": "control"}, [ends[1].fileno()])
+            for end in ends:
+                end.close()
+
+    async def _hear(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        match child.name, message:
+            case "control", {"type": "ready", "routes": int(routes)}:
+                log.info("%d %s", routes, "route" if routes == 1 else "routes")
+                self.routes_known.set()
+                self._settle()
+            case "control", {"type": "refused", "problems": list(problems)}:
+                self.problems = tuple(map(str, problems))
+            case "control", {"type": "paused"}:
+                if self._paused is not None:
+                    self._paused.set()
+            case _, {"type": "serving"} if child.name != "control":
+                self._serves(child.index)
+            case _, {"type": "drains", "open": int(here), "finished": int(finished), "handed_over": int(away)}:
+                self._told[child.pid] = (here, finished, away)
+            case _:
+                log.warning("%s said what nobody expects: %.40s", child.name, message["type"])
+
+    def tell_control(self, message: dict[str, Any]) -> None:
+        if CONTROL in self.children:
+            self.children[CONTROL].tell(message)
+
+    def tell_workers(self, message: dict[str, Any]) -> None:
+        for place, child in self.children.items():
+            if place != CONTROL:
+                child.tell(message)
+
+    def log_level(self, level: str) -> None:
+        """From which level on all children log, and those that come."""
+        self._level = level
+        for child in self.children.values():
+            child.tell({"type": "log_level", "level": level})
+
+    # sockets
+
+    def open_doors(self) -> None:
+        """Give the workers their sockets, those that are here and those that come."""
+        self._open = True
+        for slot in self.slots:
+            if slot in self.children:
+                self._give_doors(slot, self.children[slot])
+
+    def serve(self) -> None:
+        """From now on the sockets are in its care."""
+        self.state, self.since_s = State.SERVING, trio.current_time()
+        self._lend()                             # somebody may have died since it served
+
+    def _give_doors(self, slot: int, child: Child) -> None:
+        self._hand_over(slot, self.sockets.shared(), child)
+        self._hand_over(slot, self.sockets.of_slot(slot), child)
+
+    def _hand_over(self, slot: int, sockets: Sequence[tuple[int, int]], child: Child) -> None:
+        if sockets:
+            numbers, fds = zip(*sockets, strict=True)
+            child.tell({"type": "listen", "slot": slot, "listeners": numbers}, fds)
+
+    def _serves(self, slot: int) -> None:
+        self._serving.add(slot)
+        if len(self._serving) == len(self.slots):
+            self.all_serve.set()
+        self._settle()
+        helper = self.children.get(self._lent.pop(slot, slot))
+        if helper is not None and helper.index != slot:
+            helper.tell({"type": "unlisten", "slot": slot})
+        self._lend()
+
+    def _miss(self, place: int) -> None:
+        self._serving.discard(place)
+        self._lent = {slot: helper for slot, helper in self._lent.items() if helper != place}
+        self._lend()
+
+    def _lend(self) -> None:
+        """Give the sockets of every slot whose worker is away to the next worker that serves."""
+        if self.state is not State.SERVING or self.leaving or self.resting:
+            return
+        for slot in self.slots:
+            if slot not in self._serving and slot not in self._lent and self._serving:
+                helper = min(self._serving, key=lambda other: (other - slot) % len(self.slots))
+                self._lent[slot] = helper
+                self._hand_over(slot, self.sockets.of_slot(slot), self.children[helper])
+
+    # a rest
+
+    def rest(self) -> list[Child]:
+        """Let the workers, which it answers, end what they have and leave; they run again after `wake`. Control stays."""
+        workers = [child for place, child in self.children.items() if place != CONTROL]
+        self._awake = trio.Event()
+        self.all_serve.set()                     # whoever waits for that sees why it is in vain
+        self.all_serve = trio.Event()
+        self._open = False
+        self._serving.clear()
+        self._lent.clear()
+        self._resting.update(workers)
+        self.tell_workers({"type": "drain"})
+        return workers
+
+    async def wait_rested(self, workers: Sequence[Child], most_s: float) -> bool:
+        """Wait for resting workers to end; answers whether all have."""
+        with trio.move_on_after(most_s):
+            while not self._resting.isdisjoint(workers):
+                await self._went.wait()
+        return self._resting.isdisjoint(workers)
+
+    async def cut(self, workers: Sequence[Child]) -> None:
+        """End resting workers whose time is over."""
+        for child in self._resting.intersection(workers):
+            child.tell({"type": "stop"})
+        if not await self.wait_rested(workers, STOP_S):
+            for child in self._resting.intersection(workers):
+                child.kill()
+            await self.wait_rested(workers, STOP_S)
+
+    def wake(self) -> int:
+        """Start the workers again, each as soon as the one before it has left; answers how many have not."""
+        self._open = True
+        self._awake.set()
+        return len(self._resting)
+
+    # two generations
+
+    async def pause_control(self) -> bool:
+        """Let control make no table and claim no slot while that of the next generation makes its first; whether it obeys.
+        One that dies meanwhile is not started again before `resume_control`: workers go on with the table they have."""
+        self._paused = trio.Event()
+        if CONTROL not in self.children:
+            return True
+        self.tell_control({"type": "pause"})
+        with trio.move_on_after(PAUSE_S):
+            while CONTROL in self.children and not self._paused.is_set():
+                with trio.move_on_after(0.1):
+                    await self._paused.wait()
+            return True
+        return False
+
+    def resume_control(self) -> None:
+        if self._paused is not None:
+            self._paused.set()
+            self._paused = None
+            self.tell_control({"type": "resume"})
+
+    async def _wait_resumed(self) -> None:
+        while self._paused is not None and not self.leaving:
+            await self._pause(0.05)
+
+    def beside(self, *, control: bool, workers: bool) -> None:
+        """Tell control what there is of earlier generations: the state on disk and the slots of their tables are not its own yet."""
+        if (control, workers) != self._others:
+            self._others = control, workers
+            if CONTROL in self.children:
+                self._tell_others(self.children[CONTROL])
+
+    def _tell_others(self, child: Child) -> None:
+        control, workers = self._others
+        child.tell({"type": "others", "control": control, "workers": workers})
+
+    # the end
+
+    def leave(self) -> None:
+        """Nobody is started again."""
+        self._leaving.set()
+        self._awake.set()
+        self.all_serve.set()
+
+    def give_up_doors(self, after: Sockets) -> None:
+        """Accept no more where others do so now."""
+        for slot in self.slots:
+            ending = self.sockets.ends(slot, after)
+            staying = [bound.listener.number for bound in self.sockets.bound if bound.listener.number not in ending]
+            if staying:
+                self.tell_workers({"type": "unlisten", "slot": slot, "listeners": staying})
+
+    def drain(self) -> None:
+        """Let the workers end what they have, and leave."""
+        self.state, self.since_s = State.DRAINING, trio.current_time()
+        self.leave()
+        self.tell_workers({"type": "drain"})
+
+    async def stop(self) -> None:
+        """Tell whoever is left to leave at once; those who do not are killed. It returns when all have left."""
+        self.leave()
+        for child in self.children.values():
+            child.tell({"type": "stop"})
+        with trio.move_on_after(STOP_S):
+            await self.left.wait()
+        for child in self.children.values():
+            child.kill()
+        await self.left.wait()
+
+    def pids(self) -> dict[str, int]:
+        return {child.name: child.pid for _, child in sorted(self.children.items())}

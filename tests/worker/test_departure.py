@@ -1,0 +1,29 @@
+from edged.worker.departure import Departure
+
+
+class Tallies:
+    def __init__(self):
+        self.requests = self.exchanges = 0
+
+    def read_tally(self, stripe):
+        assert stripe == 3
+        return {"requests": self.requests, "exchanges": self.exchanges}
+
+
+def told(departure):
+    message = departure.news()
+    return message and {key: message[key] for key in ("open", "finished", "handed_over")}
+
+
+def test_it_counts_from_the_beginning_of_the_drain():
+    tallies = Tallies()
+    tallies.requests, tallies.exchanges = 100, 3
+    departure = Departure(tallies, 3)
+    assert told(departure) == {"open": 3, "finished": 0, "handed_over": 0}
+    assert told(departure) is None
+    tallies.requests, tallies.exchanges = 101, 2             # the last request of a kept-alive client, and one that was there
+    assert told(departure) == {"open": 2, "finished": 2, "handed_over": 0}
+    tallies.exchanges = 1
+    departure.handed_over += 1
+    assert told(departure) == {"open": 1, "finished": 2, "handed_over": 1}
+    assert departure.message()["type"] == "drains"
