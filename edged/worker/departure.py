@@ -27,9 +27,9 @@ class Departure:
         return {"type": "drains", "open": here, "finished": max(ended - self.handed_over, 0), "handed_over": self.handed_over}
 
     def news(self) -> dict[str, Any] | None:
-        """The message, if it is another than the last."""
+        """The message, if it is another than the last one that was sent."""
         message = self.message()
-        if message == self._told:
-            return None
+        return None if message == self._told else message
+
+    def sent(self, message: dict[str, Any]) -> None:
         self._told = message
-        return message

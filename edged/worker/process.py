@@ -237,6 +237,7 @@ class Worker:
         if news := departure.news():
             with contextlib.suppress(WireClosed):
                 await self._wire.send(news)
+                departure.sent(news)             # not if this was cancelled before
 
     async def _drain(self) -> None:
         if self._bridge is not None:
