@@ -1,6 +1,5 @@
 """How a child of the supervisor begins: it leaves signals alone, is told its settings over the wire, and gives up rights."""
 
-import ctypes
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ import trio
 
 from edged.errors import EdgedError
 from edged.logs import lines_to_stderr
+from edged.rights import give_up_all, prctl
 from edged.settings import Settings
 from edged.wire import Wire, WireError
 
@@ -23,7 +23,7 @@ Wing = Callable[[Settings, Wire, int, int], Awaitable[None]]     # settings, wir
 # the wire. It starts them with these blocked, so that none can strike before they are ignored.
 RULED_BY_WIRE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
-_PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 4, 15, 38
+_PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
 
 
 def run_child(name: str, wire_fd: int, wing: Wing) -> int:
@@ -32,6 +32,7 @@ def run_child(name: str, wire_fd: int, wing: Wing) -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, RULED_BY_WIRE)
     os.set_inheritable(wire_fd, False)
+    give_up_all()
     lines_to_stderr(f"edged {name}")
     name_process(f"edged {name}")
     status = 0
@@ -55,7 +56,7 @@ def _each(group: BaseExceptionGroup[EdgedError]) -> Iterator[EdgedError]:
 
 def name_process(name: str) -> None:
     """What process lists show; the kernel keeps 15 bytes."""
-    _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()))
+    prctl(_PR_SET_NAME, name.encode())
 
 
 async def _begin(wire_fd: int, wing: Wing) -> None:
@@ -64,25 +65,11 @@ async def _begin(wire_fd: int, wing: Wing) -> None:
     if message["type"] != "settings" or len(fds) != 1:
         raise WireError(f"the first message is {message['type']!r}: settings and the arena were expected")
     settings = Settings.from_wire(message["settings"])
-    _give_up_rights(core_dumps=settings.run.core_dumps)
-    await wing(settings, wire, fds[0], message["stripe"])
-
-
-def _give_up_rights(*, core_dumps: bool) -> None:
-    """No program started from here gains rights; unless `core_dumps`, nobody but root reads this process's memory."""
-    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
-    if not core_dumps:
+    if not settings.run.core_dumps:
         hide_memory()
+    await wing(settings, wire, fds[0], message["stripe"])
 
 
 def hide_memory() -> None:
     """Nobody but root reads this process's memory, and no core of it is written."""
-    _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0))
-
-
-def _prctl(option: int, argument: "ctypes.c_ulong | ctypes.c_char_p") -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    nothing = ctypes.c_ulong(0)
-    if libc.prctl(ctypes.c_int(option), argument, nothing, nothing, nothing) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl {option}: {os.strerror(number)}")
+    prctl(_PR_SET_DUMPABLE, 0)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [                                       # of edged/: lowest first
     "_fast model errors",
-    "settings wire tls stats hooks logs watch ctl",
+    "settings wire tls stats hooks logs watch ctl durable rights",
     "client child anew",
     "supervisor control worker",
     "cli certs explain demo __main__",

@@ -3,7 +3,6 @@
 No key is in it: of a certificate it tells the id, so that workers who still have that one go on with it."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgpack
 import trio
 
+from edged.durable import replace_file
 from edged.hooks import Route, pack_routes, unpack_routes
 from edged.model.state import State
 
@@ -61,7 +61,7 @@ class Recall:
             return
         body = await self._packed(state)
         try:
-            await trio.to_thread.run_sync(_replace, self._path, body)
+            await trio.to_thread.run_sync(_keep, self._path, body)
         except OSError as why:
             if str(why) != self._failed:
                 log.warning("the state cannot be kept in %s: %s; a restart begins without it", self._path, why.strerror)
@@ -107,18 +107,6 @@ def _unpacked(chunks: Iterable[bytes]) -> tuple[Route, ...]:
     return tuple(route for chunk in chunks for route in unpack_routes(chunk))
 
 
-def _replace(path: Path, body: bytes) -> None:
-    """Put a whole new file in place of the old one, readable by nobody else."""
+def _keep(path: Path, body: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            os.fchmod(fd, 0o600)
-            file.write(body)
-            file.flush()
-            os.fsync(fd)
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    replace_file(path, body)

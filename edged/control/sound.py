@@ -178,7 +178,8 @@ def _certificate_flaw(certificate: Certificate | None) -> Flaw | None:
         return None
     if Certificate.of(chain, key, ocsp).id != certificate.id:
         return "certificate.id", "is not that of this certificate"
-    from edged.tls.trial import certificate_fault  # and OpenSSL with it: a site without certificates does without
+    # And OpenSSL with it: control of a site without certificates does without.
+    from edged.tls.trial import certificate_fault
 
     wrong = certificate_fault(certificate)
     return ("certificate", wrong) if wrong else None

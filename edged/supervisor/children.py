@@ -14,11 +14,13 @@ from typing import Any
 import trio
 
 from edged.child import RULED_BY_WIRE
+from edged.supervisor.notify import VARIABLES
 from edged.wire import Wire, WireClosed, WireError, wire_pair
 
 log = logging.getLogger("edged.supervisor")
 
-SECRETS = ("DEFAULT_CERTIFICATE",)               # of the environment: settings have them, and /proc need not show them for each child
+# Of the environment: settings have the key in it, which /proc need not show for each child; what the service manager says is for us.
+NOT_THEIRS = ("DEFAULT_CERTIFICATE", *VARIABLES)
 UNREAD_MOST = 256                                # messages that a child may leave unread before it counts as stuck
 LEAVE_S = 5.0                                    # between a closed wire and the end of the process
 
@@ -146,7 +148,7 @@ def command(wing: str, index: int, wire_fd: int) -> list[str]:
 def _spawn(wing: str, index: int, wire_end: socket.socket, identity: Identity | None) -> "subprocess.Popen[bytes]":
     """Signals stay blocked from before the start until the child ignores them."""
     words = command(wing, index, wire_end.fileno())
-    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_THEIRS}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, RULED_BY_WIRE)
     try:
         if identity is None:

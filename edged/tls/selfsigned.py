@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edged.durable import replace_file
 from edged.tls.bundle import BadBundle, Bundle, bundle_of, read_bundle
 
 __all__ = ["FILE", "kept", "made"]
@@ -40,7 +40,7 @@ def made(state_dir: str, domain: str) -> Bundle:
     text = _text(_name(domain))
     path = Path(state_dir, FILE)
     try:
-        _write(path, text)
+        replace_file(path, text.encode())
     except OSError as why:
         log.warning("%s: %s; the self-signed certificate will be another one after each restart", path, why.strerror)
     return bundle_of(str(path), text, None)
@@ -64,17 +64,3 @@ def _text(name: str) -> str:
     )
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return (key_pem + certificate.public_bytes(Encoding.PEM)).decode()
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        new.rename(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise

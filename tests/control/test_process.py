@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import edged.control.process as room
 from edged._fast.memory.arena import Arena
@@ -60,7 +61,7 @@ def test_all_sources_are_waited_for(stage: Setting) -> None:
     async def story(house: House, nursery: trio.Nursery) -> None:
         worker = await house.worker(nursery)
         await one(route("1", "one"))
-        await trio.sleep(0.2)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert worker.versions == []
         await two(route("2", "two"))
         assert await house.wait_ready() == {"type": "ready", "routes": 2}
@@ -191,7 +192,7 @@ def test_objects_become_routes_and_an_endpoint_change_a_table(stage: Setting) ->
 
 
 def test_slots_are_freed_once_every_worker_has_moved_on(stage: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_FREE_AFTER_S", 0.05)
+    monkeypatch.setattr(room, "_FREE_AFTER_S", 0.0)
     given = Given()
 
     async def story(house: House, nursery: trio.Nursery) -> None:
@@ -200,7 +201,7 @@ def test_slots_are_freed_once_every_worker_has_moved_on(stage: Setting, monkeypa
         await given(route("a", "a", to=["10.0.0.1:1", "10.0.0.2:1"]))
         await house.wait_ready()
         await given(route("a", "a", to=["10.0.0.1:1"]))
-        await trio.sleep(0.3)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert len(Arena(house.arena_fd).slots_by_key()) == 3    # a worker is away still: who knows what it has
         await house.worker(nursery, 1)
         await given(route("a", "a", to=["10.0.0.1:1"]), route("b", "b"))

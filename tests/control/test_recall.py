@@ -1,8 +1,11 @@
 """What was served last, on disk and back."""
 
+import contextlib
 import logging
 import os
+import resource
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgpack
@@ -120,11 +123,21 @@ def test_a_disk_that_takes_nothing_is_told_once(tmp_path: Path, caplog: pytest.L
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+@contextlib.contextmanager
+def largest_file(most_bytes: int) -> Iterator[None]:
+    """What is written beyond that fails, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_full_disk_leaves_the_last_state_whole(tmp_path: Path) -> None:
     play(kept(tmp_path, State(1, (FULL,)), {"f.yaml": "s"}).write)
-    new = tmp_path / "snapshot.new"
-    new.symlink_to("/dev/full")
-    play(kept(tmp_path, State(2), {}).write)
+    with largest_file(8):
+        play(kept(tmp_path, State(2), {}).write)
     assert read_recall(str(tmp_path)) == (1, {"s": (FULL,)})
 
 

@@ -173,3 +173,14 @@ def site(edge: Daemon, shared: Shared, backend: Backends) -> Iterator[Callable[.
         shared.end()
         raise
 
+
+@pytest.fixture
+def pipe(relay: Daemon, backend: Backends) -> Iterator[Callable[..., Daemon]]:
+    """pipe(*scripts) puts a backend of these scripts behind the tcp listener of a test file's own daemon, its fixture `relay`."""
+
+    def lead(*scripts: Script, to: Any = None, **route: Any) -> Daemon:
+        relay.change_routes([{"name": "db", "to": to or [backend(*scripts).address], **route}])
+        return relay
+
+    yield lead
+    relay.until_idle()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.scenarios.harness.backend import Gate
+from tests.scenarios.harness.backend import Gate, echoes
 from tests.scenarios.harness.content import MIB, content, sha256
 from tests.scenarios.harness.peers import Program, free_port, tool
 from tests.scenarios.harness.until import until
@@ -14,22 +14,6 @@ from tests.scenarios.harness.until import until
 @pytest.fixture(scope="module")
 def relay(lasting_daemon):
     return lasting_daemon({"listener": [{"name": "tcp", "address": "127.0.0.1:0", "mode": "tcp", "route": "db"}]})
-
-
-@pytest.fixture
-def pipe(relay, backend):
-    """pipe(*scripts) puts a backend of these scripts behind the tcp listener of a daemon."""
-    def lead(*scripts, to=None, **route):
-        relay.change_routes([{"name": "db", "to": to or [backend(*scripts).address], **route}])
-        return relay
-
-    yield lead
-    relay.until_idle()
-
-
-def echoes(peer):
-    while (data := peer.sock.recv(1 << 20)):
-        peer.send(data)
 
 
 def test_echo(pipe):

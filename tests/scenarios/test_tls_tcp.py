@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.scenarios.harness.backend import echoes
 from tests.scenarios.harness.content import MIB, content, sha256
 from tests.scenarios.harness.peers import Program, free_port, tool
 from tests.scenarios.harness.tls import client_context
@@ -24,25 +25,9 @@ def relay(lasting_daemon, authority, tmp_path_factory):
     })
 
 
-@pytest.fixture
-def pipe(relay, backend):
-    """pipe(*scripts) puts a backend of these scripts behind the listener."""
-    def lead(*scripts, to=None, **how):
-        relay.change_routes([{"name": "db", "to": to or [backend(*scripts).address], **how}])
-        return relay
-
-    yield lead
-    relay.until_idle()
-
-
 @pytest.fixture(params=[V1_2, V1_3], ids=["1.2", "1.3"])
 def context(request, authority):
     return client_context(authority, highest=request.param)
-
-
-def echoes(peer):
-    while (data := peer.sock.recv(1 << 20)):
-        peer.send(data)
 
 
 def test_echo(pipe, context):

@@ -143,6 +143,8 @@ def test_a_child_runs_as_whom_it_should(monkeypatch, capfd):
 def test_keys_of_the_environment_do_not_go_on(monkeypatch, capfd):
     monkeypatch.setenv("DEFAULT_CERTIFICATE", "a private key")
     monkeypatch.setenv("ROUTER_DOMAIN", "apps.test")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/usr/bin/env"])
 
     async def main():
@@ -153,6 +155,7 @@ def test_keys_of_the_environment_do_not_go_on(monkeypatch, capfd):
     told = capfd.readouterr().out
     assert "ROUTER_DOMAIN=apps.test" in told
     assert "a private key" not in told
+    assert not re.search("NOTIFY_SOCKET|WATCHDOG", told)
 
 
 def test_signals_are_blocked_until_the_child_ignores_them(monkeypatch, capfd):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from tests.scenarios.harness.stream import WAIT_S, Message, Stream
 
-__all__ = ["Backend", "Gate", "Peer", "Refusing", "Script", "answer_bytes", "over_tls", "tells_requests"]
+__all__ = ["Backend", "Gate", "Peer", "Refusing", "Script", "answer_bytes", "echoes", "over_tls", "tells_requests"]
 
 
 class Gate:
@@ -76,6 +76,12 @@ def tells_requests(peer: Peer) -> None:
         }
         body = json.dumps(told).encode()
         peer.send(answer_bytes(body, Content_Type="application/json")[: None if request.method != "HEAD" else -len(body)])
+
+
+def echoes(peer: Peer) -> None:
+    """Sends back whatever comes, until the other side's end."""
+    while data := peer.sock.recv(1 << 20):
+        peer.send(data)
 
 
 def over_tls(context: ssl.SSLContext, script: Script = tells_requests) -> Script:
