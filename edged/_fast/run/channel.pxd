@@ -7,6 +7,8 @@ cdef Channel* channel_open(Core* core, int fd, uint8_t kind) noexcept nogil   # 
 cdef bint channel_watch(Core* core, Channel* c) noexcept nogil                # enter it in epoll; False: no memory
 cdef void channel_attend(Core* core, Channel* c) noexcept nogil               # before it rests: watch it if it waits for its peer
 cdef void channels_watch(Core* core) noexcept nogil                           # those that have been busy for a while and are not in epoll yet
+cdef bint channel_copied(Core* core, Channel* c) noexcept nogil               # other processes may hold its descriptor: watch it as such; False: no memory
+cdef void channel_leave(Core* core, Channel* c) noexcept nogil                # out of epoll
 cdef void channel_close(Core* core, Channel* c) noexcept nogil                # its memory lives until the turn ends
 cdef void channel_reset(Core* core, Channel* c) noexcept nogil                # the peer gets a reset
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil                 # read what fits; True: something changed

@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t
 
 from edged._fast.base.linux cimport (
-    EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_ADD, SHUT_WR, close, edged_errno, edged_reset, edged_send2,
-    edged_recv, edged_watch, shutdown,
+    EAGAIN, EINTR, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, SHUT_WR, close, edged_errno, edged_reset,
+    edged_send2, edged_recv, edged_watch, shutdown,
 )
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
@@ -23,6 +23,7 @@ cdef extern from * nogil:
 cdef enum:
     HEAD_ROOM = 1024             # read where only a head should be copied and its body go through a pipe
     JOIN_LEAST = 65536           # with so much to follow at once, a piece need not leave by itself
+    COPIED = 255                 # Channel.unwatched: in no list, but in epoll, which would keep what is closed while there is a copy
 
 
 cdef void unwatched_add(Core* core, Channel* c) noexcept nogil:
@@ -36,6 +37,11 @@ cdef void unwatched_add(Core* core, Channel* c) noexcept nogil:
 
 cdef void unwatched_remove(Core* core, Channel* c) noexcept nogil:
     if c.unwatched == 0:
+        return
+    if unlikely(c.unwatched == COPIED):
+        edged_watch(core.ep, EPOLL_CTL_DEL, c.fd, 0, NULL)
+        c.unwatched = 0
+        c.watched = False
         return
     if c.shelf_prev != NULL:
         c.shelf_prev.shelf_next = c.shelf_next
@@ -84,6 +90,19 @@ cdef void channel_attend(Core* core, Channel* c) noexcept nogil:
         channel_again(core, c)
 
 
+cdef bint channel_copied(Core* core, Channel* c) noexcept nogil:
+    if not c.watched and not channel_watch(core, c):
+        return False
+    c.unwatched = COPIED
+    return True
+
+
+cdef void channel_leave(Core* core, Channel* c) noexcept nogil:
+    if c.watched:
+        c.unwatched = COPIED
+    unwatched_remove(core, c)
+
+
 cdef void channels_watch(Core* core) noexcept nogil:
     cdef uint8_t before = core.unwatched_now ^ 1
     cdef Channel* c
@@ -118,14 +137,14 @@ cdef void channel_close(Core* core, Channel* c) noexcept nogil:
     check(not c.port.flags & PORT_GONE)
     if c.tls != NULL and not c.port.flags & PORT_HUNG_UP:
         tls_bye(core, c)
-    close(c.fd)
     bury(core, c)
+    close(c.fd)
 
 
 cdef void channel_reset(Core* core, Channel* c) noexcept nogil:
     check(not c.port.flags & PORT_GONE)
-    edged_reset(c.fd)
     bury(core, c)
+    edged_reset(c.fd)
 
 
 cdef void channels_bury(Core* core) noexcept nogil:

@@ -93,7 +93,7 @@ cdef struct Channel:             # an open byte stream. The port comes first: a 
     uint8_t kind                 # a ChannelKind
     uint8_t in_again             # in one of these two lists
     uint8_t watched              # in epoll
-    uint8_t unwatched            # 1 + the list of those that are not; 0: in none
+    uint8_t unwatched            # 1 + the list of those that are not; 0: in none. 255: watched, and its descriptor may have copies elsewhere
     uint8_t spliced              # server: the answer of this exchange goes through a pipe
     uint8_t large                # server: so did the one before
     uint8_t spoiled              # bytes that belong to nobody are in the pipe towards us
@@ -113,6 +113,28 @@ cdef struct Waiters:             # exchanges that wait for a place at an endpoin
     uint32_t n
     uint32_t next_listed
     uint8_t listed
+
+cdef struct Wire:                # to another engine, for tunnels (see handoff.pxd)
+    Wire* next
+    uint64_t number              # of the last tunnel that was sent, or came
+    int fd
+    uint8_t takes                # else it gives
+    uint8_t agreed               # the other side knows the layout, and so do we
+    uint8_t same_arena           # slots mean the same to both
+
+cdef struct Handoff:
+    Wire* giving                 # the first is in use, those behind it are tried when it breaks
+    Wire* taking                 # all of them
+    void* sent[128]              # Fronts on their way, the one sent first at `first`
+    uint32_t first
+    uint32_t n
+    uint8_t more                 # the last look came to an end before all were sent
+    int64_t look_ms              # for tunnels that can be given now
+    int64_t heard_ms             # when the wire said something, or was told something after all was heard
+    char* room                   # for one message
+    uint64_t arena[2]            # device and inode
+    uint64_t given               # and taken by the other side
+    uint64_t taken
 
 cdef struct Core:
     Shared s
@@ -157,6 +179,8 @@ cdef struct Core:
     uint8_t no_descriptors       # accept or connect ran out of them
     int64_t resume_ms            # accept again
     uint32_t max_connections
+    Listener* listeners
+    Handoff handoff
     Notices notices
     uint8_t noticed              # there are new ones: ring the bell when the turn ends
     # TLS

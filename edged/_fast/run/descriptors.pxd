@@ -8,4 +8,5 @@ cdef struct Descriptors:
 # kernel does not have what this needs (Linux 5.9), or a filter forbids it, nothing changes.
 cdef void descriptors_part(Descriptors* own, const int* keep, int n) noexcept nogil
 cdef int descriptors_bring(const Descriptors* own, int fd) noexcept nogil     # ours for one of the Python thread's; -1: it failed
+cdef int descriptors_copy(const Descriptors* own, int fd) noexcept nogil      # likewise, but ours to close with close(), whatever table we have
 cdef void descriptors_close(const Descriptors* own, int fd) noexcept nogil    # one that was brought

@@ -1,6 +1,7 @@
 """The engine's own table of descriptors. See descriptors.pxd."""
 
-from edged._fast.base.linux cimport close, edged_part_files, edged_pidfd_getfd, edged_pidfd_open, edged_close_range
+from edged._fast.base.linux cimport close, edged_part_files, edged_pidfd_getfd, edged_pidfd_open, edged_close_range, fcntl
+from edged._fast.base.passing cimport F_DUPFD_CLOEXEC
 
 
 cdef void close_between(int first, int last) noexcept nogil:
@@ -37,6 +38,10 @@ cdef void descriptors_part(Descriptors* own, const int* keep, int n) noexcept no
 
 cdef int descriptors_bring(const Descriptors* own, int fd) noexcept nogil:
     return fd if own.process < 0 else edged_pidfd_getfd(own.process, fd)
+
+
+cdef int descriptors_copy(const Descriptors* own, int fd) noexcept nogil:
+    return fcntl(fd, F_DUPFD_CLOEXEC, 3) if own.process < 0 else edged_pidfd_getfd(own.process, fd)
 
 
 cdef void descriptors_close(const Descriptors* own, int fd) noexcept nogil:

@@ -8,7 +8,6 @@ from edged._fast.run.descriptors cimport Descriptors
 from edged._fast.route.table cimport Table
 from edged._fast.talk.format cimport Format, Notebook
 from edged._fast.talk.spelling cimport SpellingBook
-from edged._fast.talk.wants cimport Listener
 
 cdef enum:
     ORDERS = 256
@@ -21,6 +20,8 @@ cdef enum OrderKind:             # from the Python thread to the engine
     ORDER_STOP = 5
     ORDER_KEYRING = 6
     ORDER_CONTEXT = 7
+    ORDER_GIVE = 8
+    ORDER_TAKE = 9
 
 cdef struct Order:
     uint8_t kind
@@ -42,7 +43,6 @@ cdef class Engine:
     cdef Order orders[256]       # one writer (Python, under the GIL), one reader
     cdef uint64_t ordered
     cdef uint64_t obeyed
-    cdef Listener* listeners
     cdef Retired* retired        # the engine's list; those nobody holds move to `gone`
     cdef Retired* gone           # swapped out by Python
     cdef Format format           # held: the core borrows from these
@@ -62,7 +62,6 @@ cdef class Engine:
     cdef void part(self) noexcept nogil
     cdef void obey(self) noexcept nogil
     cdef void obey_one(self, Order* order) noexcept nogil
-    cdef void swap_context(self, uint32_t number, void* context) noexcept nogil
     cdef void swap_table(self, Table* table) noexcept nogil
     cdef void drain_now(self) noexcept nogil
     cdef void let_tables_go(self) noexcept nogil

@@ -21,22 +21,22 @@ from edged._fast.route.table cimport MappedTable
 from edged._fast.run.accesslog cimport LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
-from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_part
+from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_copy, descriptors_part
 from edged._fast.run.events cimport event, events_bulk, events_forget, events_gathered, events_handshakes, events_left
-from edged._fast.run.gate cimport gate_resume, gate_watch
+from edged._fast.run.gate cimport gate_resume, gate_watch, gates_use, gates_watch
+from edged._fast.run.handoff cimport handoff_close, handoff_give, handoff_open, handoff_take, handoff_turn, handoff_wait_ms
 from edged._fast.run.options cimport listener_free, listener_make, options_read
 from edged._fast.run.notices cimport notices_take
 from edged._fast.run.peercert cimport Subjects
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
 from edged._fast.run.keyring cimport Keyring, Keys
 from edged._fast.run.relay cimport relay_close
-from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_waiting
+from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_detached, serve_waiting
 from edged._fast.run.tls cimport tls_close, tls_open
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
-from edged._fast.talk.detach cimport detach
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.h1 cimport FRONT_IDLE, Front
-from edged._fast.talk.wants cimport Deadline, PORT_GONE
+from edged._fast.talk.wants cimport Deadline, Listener, PORT_GONE
 
 cdef enum:
     EVENTS_MOST = 256
@@ -96,6 +96,8 @@ cdef class Engine:
         core.s.now_ms = edged_mono_us() // 1000
         core.s.wall_us = edged_wall_us()
         wheel_open(&core.wheel, core.s.now_ms)
+        if handoff_open(core, self.arena) < 0:
+            raise OSError(edged_errno(), os.strerror(edged_errno()))
 
     def read_formats(self, config: Mapping[str, Any]) -> None:
         """What operators may add: a format of lines, captures, ids, spellings. Most have none of it."""
@@ -131,9 +133,9 @@ cdef class Engine:
         free(self.core.s.hello_room)
         if self.core.bio_method != NULL:
             tls_close(&self.core)
-        while self.listeners != NULL:
-            listener = self.listeners
-            self.listeners = listener.next
+        while self.core.listeners != NULL:
+            listener = self.core.listeners
+            self.core.listeners = listener.next
             listener_free(listener)
         free_list(self.retired)
         free_list(self.gone)
@@ -206,6 +208,14 @@ cdef class Engine:
         """Accept no more, tell clients to close with their next answer, and close those that ask for nothing in the next second."""
         self.order(ORDER_DRAIN, -1, NULL)
 
+    def hand_over(self, fd: int) -> None:
+        """Give established tunnels to the engine that takes over at the other end of this SOCK_SEQPACKET pair, now and from now on."""
+        self.order(ORDER_GIVE, fd, NULL)
+
+    def take_over(self, fd: int) -> None:
+        """Take tunnels that come over this socket. Of both, the descriptor is the caller's to close when the order was obeyed."""
+        self.order(ORDER_TAKE, fd, NULL)
+
     def stop(self) -> None:
         """Cut everything off and let `run` return."""
         self.order(ORDER_STOP, -1, NULL)
@@ -245,6 +255,15 @@ cdef class Engine:
         return self.ordered - load64(&self.obeyed)
 
     @property
+    def handed_over(self) -> int:
+        """Tunnels that another engine has taken."""
+        return load64(&self.core.handoff.given)
+
+    @property
+    def taken_over(self) -> int:
+        return load64(&self.core.handoff.taken)
+
+    @property
     def tables_held(self) -> int:
         return len(self.tables)
 
@@ -277,6 +296,8 @@ cdef class Engine:
                 wait = min(wait, WATCH_MS)
             if core.no_descriptors:
                 wait = min(wait, 50)
+            if core.handoff.giving != NULL:
+                wait = handoff_wait_ms(core, wait)
             n = epoll_wait(core.ep, events, EVENTS_MOST, <int>wait)
             now_us = edged_mono_us()
             core.s.now_ms = now_us // 1000
@@ -321,8 +342,10 @@ cdef class Engine:
         if unlikely(core.s.now_ms >= core.purge_ms):
             core.purge_ms = core.s.now_ms if pool_purge(core) else core.s.now_ms + PURGE_MS
             bench_refresh(&core.s.bench, self.arena)
-        if unlikely(gate_resume(core, self.listeners)):
+        if unlikely(gate_resume(core)):
             write(self.bell, &one, sizeof(one))
+        if unlikely(core.handoff.giving != NULL or core.handoff.taking != NULL):
+            handoff_turn(core)
         if unlikely(core.noticed):
             core.noticed = False
             write(self.bell, &one, sizeof(one))
@@ -352,8 +375,8 @@ cdef class Engine:
         cdef Listener* listener = <Listener*>order.what
         if order.kind == ORDER_LISTEN:
             listener.fd = descriptors_bring(&self.own, order.fd)
-            listener.next = self.listeners
-            self.listeners = listener
+            listener.next = core.listeners
+            core.listeners = listener
             if core.s.table != NULL and not core.s.draining and not core.accept_paused:
                 gate_watch(core, listener, True)
         elif order.kind == ORDER_UNLISTEN:
@@ -365,24 +388,19 @@ cdef class Engine:
         elif order.kind == ORDER_KEYRING:
             core.keys = <Keys*>order.what
         elif order.kind == ORDER_CONTEXT:
-            self.swap_context(<uint32_t>order.fd, order.what)
+            gates_use(core, <uint32_t>order.fd, order.what)
         elif order.kind == ORDER_DRAIN:
             self.drain_now()
+        elif order.kind == ORDER_GIVE:
+            handoff_give(core, descriptors_copy(&self.own, order.fd))
+        elif order.kind == ORDER_TAKE:
+            handoff_take(core, descriptors_copy(&self.own, order.fd))
         else:
             self.stopping = True
-
-    cdef void swap_context(self, uint32_t number, void* context) noexcept nogil:
-        """Also for those that are removed: connections that came in there may not have begun their handshake."""
-        cdef Listener* listener = self.listeners
-        while listener != NULL:
-            if listener.number == number:
-                listener.context = context
-            listener = listener.next
 
     cdef void swap_table(self, Table* table) noexcept nogil:
         cdef Core* core = &self.core
         cdef Table* before = core.s.table
-        cdef Listener* listener = self.listeners
         cdef uint64_t one = 1
         cdef Retired* retired
         core.s.table = table
@@ -390,10 +408,8 @@ cdef class Engine:
         store64(&self.in_force, table.version)
         core.s.tally.table_version = table.version
         if before == NULL:                       # the first one: now there is something to serve
-            while listener != NULL:
-                if not listener.removed and not core.s.draining and not core.accept_paused:
-                    gate_watch(core, listener, True)
-                listener = listener.next
+            if not core.s.draining and not core.accept_paused:
+                gates_watch(core, True)
         else:
             retired = <Retired*>malloc(sizeof(Retired))
             if retired != NULL:                  # else it is simply kept
@@ -424,7 +440,7 @@ cdef class Engine:
                 at = &at[0].next
         if held > TABLES_KEPT and self.core.s.now_ms >= self.detach_ms:
             self.detach_ms = self.core.s.now_ms + 1000
-            detach_long_ones(&self.core)
+            serve_detached(&self.core)
         if out != NULL:
             # Python takes all at once, so only between its swap and ours can the list be empty or not: join what is there.
             last.next = <Retired*>take_pointer(<void**>&self.gone, NULL)
@@ -433,13 +449,10 @@ cdef class Engine:
 
     cdef void drain_now(self) noexcept nogil:
         cdef Core* core = &self.core
-        cdef Listener* listener = self.listeners
         cdef Channel* c = core.all
         cdef Channel* after
         core.s.draining = True
-        while listener != NULL:
-            gate_watch(core, listener, False)
-            listener = listener.next
+        gates_watch(core, False)
         while c != NULL:
             after = c.next
             if c.kind == CHANNEL_CLIENT and (<Front*>c.owner).state == FRONT_IDLE and (<Front*>c.owner).client.requests:
@@ -450,7 +463,9 @@ cdef class Engine:
 
     cdef void close_all(self) noexcept nogil:
         cdef Core* core = &self.core
-        cdef Channel* c = core.all
+        cdef Channel* c
+        handoff_close(core)
+        c = core.all
         while c != NULL:                         # clients first: they let go of their servers
             if c.kind == CHANNEL_CLIENT:
                 serve_close(core, self.ring, <Front*>c.owner)
@@ -466,17 +481,6 @@ cdef class Engine:
         check(core.links.out == 0)
         check(core.channels.out == 0 and core.s.fronts.out == 0 and core.s.exchanges.out == 0 and core.s.blocks.out == 0)
         self.ring.ring_bell()
-
-
-cdef void detach_long_ones(Core* core) noexcept nogil:
-    cdef Channel* c = core.all
-    cdef Exchange* x
-    while c != NULL:
-        if c.kind == CHANNEL_CLIENT:
-            x = (<Front*>c.owner).exchange
-            if x != NULL and x.table != NULL and x.table != core.s.table:
-                detach(x)
-        c = c.next
 
 
 cdef void free_list(Retired* retired) noexcept nogil:

@@ -5,13 +5,16 @@ from libc.stdint cimport int64_t, uintptr_t
 from edged._fast.base.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, edged_mono_us
 from edged._fast.base.view cimport likely, unlikely
 from edged._fast.run.channel cimport channel_close, channel_quiet
-from edged._fast.run.core cimport CHANNEL_CLIENT, GATHERED_MOST, Channel, TLS_HANDSHAKE
+from edged._fast.run.core cimport CHANNEL_CLIENT, GATHERED_MOST, Channel, TLS_HANDSHAKE, Wire
 from edged._fast.run.gate cimport gate_accept
+from edged._fast.run.handoff cimport handoff_event
 from edged._fast.run.handshake cimport handshake_next, handshake_queue
 from edged._fast.run.pool cimport pool_discard
 from edged._fast.run.serve cimport serve_client, serve_gathered, serve_handshake, serve_server
 from edged._fast.talk.h1 cimport Front
-from edged._fast.talk.wants cimport Listener, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE
+from edged._fast.talk.wants cimport (
+    Listener, PORT_AWAY, PORT_BROKEN, PORT_CONNECTING, PORT_GONE, PORT_HUNG_UP, PORT_READABLE, PORT_WRITABLE,
+)
 
 cdef enum:
     HANDSHAKES_US = 1000         # in one turn; all others wait so long at most, and for one handshake more
@@ -22,7 +25,10 @@ cdef void event(Core* core, Ring ring, void* who, uint32_t events) noexcept nogi
     cdef Channel* c = <Channel*>who
     core.gathers = True
     if <uintptr_t>who & 1:
-        gate_accept(core, ring, <Listener*>(<char*>who - 1))
+        if unlikely(<uintptr_t>who & 2 != 0):
+            handoff_event(core, ring, <Wire*>(<char*>who - 3))
+        else:
+            gate_accept(core, ring, <Listener*>(<char*>who - 1))
     elif likely(not c.port.flags & PORT_GONE):
         of_channel(core, ring, c, events)
     if core.n_gathered == GATHERED_MOST:
@@ -76,7 +82,7 @@ cdef void events_handshakes(Core* core, Ring ring) noexcept nogil:
 
 cdef void go_on(Core* core, Ring ring, Channel* c) noexcept nogil:
     c.in_again = False
-    if c.port.flags & PORT_GONE:
+    if c.port.flags & (PORT_GONE | PORT_AWAY):
         return
     if c.kind == CHANNEL_CLIENT:
         serve_client(core, ring, <Front*>c.owner)

@@ -1,12 +1,15 @@
 """Listening sockets. See gate.pxd."""
 
 from libc.stdint cimport uint8_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
 
 from edged._fast.base.linux cimport (
     EAGAIN, ECONNABORTED, EINTR, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, close, edged_accept, edged_address, edged_address_read,
     edged_errno, edged_reset, edged_watch,
 )
-from edged._fast.base.view cimport unlikely
+from edged._fast.base.view cimport unlikely, view
+from edged._fast.memory.arena cimport LISTENERS_MOST, ListenerCell
 from edged._fast.run.channel cimport channel_close, channel_open
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
 from edged._fast.run.dial cimport dial_local_address
@@ -91,9 +94,8 @@ cdef void gate_watch(Core* core, Listener* listener, bint watch) noexcept nogil:
         listener.watched = watch
 
 
-cdef bint gate_resume(Core* core, Listener* listeners) noexcept nogil:
+cdef bint gate_resume(Core* core) noexcept nogil:
     cdef bint full = core.s.tally.connections >= core.max_connections, paused
-    cdef Listener* listener = listeners
     if core.no_descriptors and core.resume_ms == 0:
         core.resume_ms = core.s.now_ms + PAUSE_MS
     if core.no_descriptors and core.s.now_ms >= core.resume_ms:
@@ -105,10 +107,53 @@ cdef bint gate_resume(Core* core, Listener* listeners) noexcept nogil:
     if core.no_descriptors and paused:
         core.s.tally.accept_paused += 1
     core.accept_paused = paused
-    if core.s.draining:
-        return True
-    while listener != NULL:
-        if not listener.removed:
-            gate_watch(core, listener, not paused)
-        listener = listener.next
+    if not core.s.draining:
+        gates_watch(core, not paused)
     return True
+
+
+cdef void gates_watch(Core* core, bint watch) noexcept nogil:
+    cdef Listener* listener = core.listeners
+    while listener != NULL:
+        if not listener.removed or not watch:
+            gate_watch(core, listener, watch)
+        listener = listener.next
+
+
+cdef void gates_use(Core* core, uint32_t number, void* context) noexcept nogil:
+    """Also for those that are removed: connections that came in there may not have begun their handshake."""
+    cdef Listener* listener = core.listeners
+    while listener != NULL:
+        if listener.number == number:
+            listener.context = context
+        listener = listener.next
+
+
+cdef Listener* gate_named(Core* core, View name, uint16_t port) noexcept nogil:
+    cdef Listener* listener = core.listeners
+    cdef Listener* found = NULL
+    while listener != NULL:
+        if listener.name.n == name.n and memcmp(listener.name.at, name.at, name.n) == 0 and (found == NULL or found.removed):
+            found = listener
+        listener = listener.next
+    return found if found != NULL else bygone(core, name, port)
+
+
+cdef Listener* bygone(Core* core, View name, uint16_t port) noexcept nogil:
+    """It counts in a cell of its own: its number in the arena may be another one's by now."""
+    cdef Listener* listener = <Listener*>calloc(1, sizeof(Listener) + sizeof(ListenerCell))
+    cdef char* at = <char*>malloc(name.n + 1)
+    if listener == NULL or at == NULL:
+        free(listener)
+        free(at)
+        return NULL
+    memcpy(at, name.at, name.n)
+    listener.name = view(at, name.n)
+    listener.port = port
+    listener.number = LISTENERS_MOST
+    listener.cell = <ListenerCell*>(listener + 1)
+    listener.fd = -1
+    listener.removed = True
+    listener.next = core.listeners
+    core.listeners = listener
+    return listener

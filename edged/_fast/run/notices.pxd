@@ -17,4 +17,6 @@ cdef struct Notices:
 
 # An endpoint with which TLS could not be agreed on. True: the bell is to be rung.
 cdef bint notice_endpoint(Notices* notices, int64_t now_ms, View backend, View endpoint, const char* why) noexcept nogil
+# Tunnels that stay, and why. True: the bell is to be rung.
+cdef bint notice_tunnels(Notices* notices, int64_t now_ms, int64_t n, const char* why) noexcept nogil
 cdef list notices_take(Notices* notices)

@@ -13,3 +13,4 @@ cdef void serve_deadline(Core* core, Ring ring, Deadline* d) noexcept nogil
 cdef void serve_waiting(Core* core, Ring ring) noexcept nogil                     # places may have become free at other workers
 cdef void serve_close(Core* core, Ring ring, Front* f) noexcept nogil             # cut a client off, whatever it is doing
 cdef void serve_handshake(Core* core, Ring ring, Channel* c) noexcept nogil                  # it has its turn
+cdef void serve_detached(Core* core) noexcept nogil                               # exchanges that hold old tables go on without them

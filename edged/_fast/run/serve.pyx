@@ -21,6 +21,7 @@ from edged._fast.run.relay cimport relay_drop_pipe, relay_fits
 from edged._fast.run.tls cimport tls_detach, tls_settle
 from edged._fast.run.waitlist cimport waitlist_add, waitlist_remove
 from edged._fast.run.wheel cimport wheel_drop, wheel_plan
+from edged._fast.talk.detach cimport detach
 from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
     PHASE_ASK, PHASE_DIAL, X_QUEUED, exchange_close, exchange_connected, exchange_step, exchange_timeout,
@@ -360,3 +361,14 @@ cdef void serve_deadline(Core* core, Ring ring, Deadline* d) noexcept nogil:
         return
     waitlist_remove(core, x)
     carry(core, ring, x, exchange_timeout(&core.s, x))
+
+
+cdef void serve_detached(Core* core) noexcept nogil:
+    cdef Channel* c = core.all
+    cdef Exchange* x
+    while c != NULL:
+        if c.kind == CHANNEL_CLIENT:
+            x = (<Front*>c.owner).exchange
+            if x != NULL and x.table != NULL and x.table != core.s.table:
+                detach(x)
+        c = c.next

@@ -39,6 +39,7 @@ cdef enum:                       # Exchange.flags
     X_TUNNEL = 524288            # counted in the tally's tunnels
     X_DETACHED = 1048576         # has a copy of what it needs instead of a table
     X_AWAITS_100 = 2097152       # the client may wait for a 100 before it sends its body
+    X_STAYS = 4194304            # a tunnel that another engine would not take
 
 cdef struct Exchange:
     Deadline deadline

@@ -37,6 +37,7 @@ cdef struct Front:
     uint8_t complete             # with FRONT_LINGER: the last request was read to its end
 
 cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil      # NULL: no memory. Client.peer is the caller's to fill.
+cdef Front* front_adopt(Shared* s, Listener* listener, Port* port) noexcept nogil     # the same for a client that another engine accepted
 cdef FrontWant front_step(Shared* s, Front* f) noexcept nogil                         # bytes came, or an exchange has ended
 cdef FrontWant front_timeout(Shared* s, Front* f) noexcept nogil
 cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil                        # the exchange got WANT_END; it still exists

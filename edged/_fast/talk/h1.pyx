@@ -29,19 +29,26 @@ cdef enum:
     DRAIN_IDLE_MS = 1000         # while draining: for an idle client, which may just be asking for something
 
 
-cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil:
+cdef Front* front_adopt(Shared* s, Listener* listener, Port* port) noexcept nogil:
     cdef Front* f = <Front*>stock_take(&s.fronts)
     if f == NULL:
         return NULL
     f.deadline.kind = DEADLINE_FRONT
     f.client.listener = listener
-    f.client.accepted_ms = s.now_ms
-    f.client.accepted_us = s.wall_us
     f.port = port
-    f.state = FRONT_HELLO if listener.tls else FRONT_IDLE
-    port.flags |= PORT_READ
     listener.holders += 1
     listener.cell.current += 1
+    return f
+
+
+cdef Front* front_open(Shared* s, Listener* listener, Port* port) noexcept nogil:
+    cdef Front* f = front_adopt(s, listener, port)
+    if f == NULL:
+        return NULL
+    f.client.accepted_ms = s.now_ms
+    f.client.accepted_us = s.wall_us
+    f.state = FRONT_HELLO if listener.tls else FRONT_IDLE
+    port.flags |= PORT_READ
     listener.cell.accepted += 1
     return f
 

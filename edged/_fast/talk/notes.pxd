@@ -1,6 +1,7 @@
 # What is kept of heads that are long gone when it is wanted: captured fields and cookies, and the id of the request.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from edged._fast.base.status cimport Status
 from edged._fast.base.view cimport View
 from edged._fast.parse.head cimport Head
 
@@ -37,4 +38,7 @@ cdef struct Notes:               # followed by uint16_t lengths[n] (NOT_THERE: n
 
 cdef Notes* notes_make(const Plan* plan) noexcept nogil                   # NULL: no memory. Freed with free().
 cdef void notes_take(Notes* notes, const Plan* plan, const Head* head, bint response) noexcept nogil
+# For another engine, whose plan may be another one: captures go by their names.
+cdef uint32_t notes_pack(const Notes* notes, const Plan* plan, char* to, uint32_t room) noexcept nogil     # bytes; 0: they do not fit
+cdef Status notes_unpack(Notes** out, const Plan* plan, View packed) noexcept nogil    # BAD: that is nothing packed; MORE: no memory
 cdef View notes_capture(const Notes* notes, const Plan* plan, uint32_t number) noexcept nogil      # at == NULL: nothing was captured

@@ -40,6 +40,7 @@ cdef enum:                       # Port.flags
     PORT_DEAF = 2048             # takes no more bytes; PORT_BROKEN when all that it has said is read
     PORT_REUSED = 512            # a server channel that has carried an exchange before
     PORT_GONE = 1024             # closed; its memory goes at the end of the turn
+    PORT_AWAY = 16384            # on its way to another engine: nothing is done with it meanwhile
 
 cdef enum:
     RAW_ENDLESS = 0xffffffffffffffff

@@ -1,0 +1,1 @@
+"""An established tunnel as bytes and descriptors: nothing of it is reached from Python."""
