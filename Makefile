@@ -4,8 +4,9 @@
 #   make test    build, also with checks on, and test all    make fuzz    hostile bytes for the parsers (SECONDS=600 each)
 #   make lint    ruff, mypy --strict, stubs                  make sanitize   a million requests under sanitizers
 #   make clean   remove what was built                       make browser    sites over HTTPS in headless Chromium
+#   make handoff   what 100 reloads and 10 upgrades lose under load, beside HAProxy (five minutes)
 #
-# ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64'.
+# ARGS goes to what is run: make run ARGS='--http-port 8090', make bench ARGS='--only keepalive-64', make handoff ARGS='--seconds 20 --reloads 15'.
 
 PYTHON ?=
 SECONDS ?= 600
@@ -21,7 +22,7 @@ DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
 TOOLS := build/bench/loadgen build/bench/backend build/bench/brake
 
-.PHONY: run test bench fuzz sanitize browser lint clean build tools
+.PHONY: run test bench handoff fuzz sanitize browser lint clean build tools
 .DELETE_ON_ERROR:
 
 run: $(STAMPS)/built
@@ -39,6 +40,9 @@ bench: $(STAMPS)/machine-bench $(STAMPS)/doors tools
 	$(if $(ARGS),,$(PYTEST) bench --benchmark-only --benchmark-columns=min$(comma)median$(comma)ops --benchmark-sort=name || status=$$?;) \
 	exit $$status
 
+handoff: $(STAMPS)/machine-bench $(STAMPS)/dev $(STAMPS)/built tools
+	$(BIN)/python -m bench.loads.handoff $(ARGS)
+
 fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
 
@@ -49,7 +53,10 @@ browser: $(STAMPS)/machine-browser $(STAMPS)/dev $(STAMPS)/built
 	$(PYTEST) tests/browser/browse.py $(ARGS)
 
 .PHONY: short-fuzz
-short-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
+short-handoff: $(STAMPS)/machine-bench $(STAMPS)/dev $(STAMPS)/built tools
+	$(BIN)/python -m bench.loads.handoff $(ARGS)
+
+fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 	$(BIN)/python tests/fuzz/run.py --seconds 10
 
 lint: $(STAMPS)/dev

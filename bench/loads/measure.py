@@ -86,6 +86,17 @@ class Sample:
         return sum(self.errors.values())
 
 
+def spawn(cores: Cores, tool: str, words: list[str]) -> subprocess.Popen[str]:
+    """A tool on the load's core, ahead of all else there where we may; it ends when its standard input does."""
+    def settle() -> None:
+        if cores.load is not None:
+            os.sched_setaffinity(0, {cores.load})
+            with contextlib.suppress(PermissionError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+    return subprocess.Popen([str(TOOLS / tool), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=settle)
+
+
 class Bench:
     """The backend at work, where its processes and the load's go, and the brake that takes most of the proxies' core away."""
 
@@ -111,14 +122,7 @@ class Bench:
         self.end(self.backend)
 
     def spawn(self, tool: str, words: list[str]) -> subprocess.Popen[str]:
-        """A tool on the load's core, ahead of all else there where we may; it ends when its standard input does."""
-        def settle() -> None:
-            if self.cores.load is not None:
-                os.sched_setaffinity(0, {self.cores.load})
-                with contextlib.suppress(PermissionError):
-                    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-
-        return subprocess.Popen([str(TOOLS / tool), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=settle)
+        return spawn(self.cores, tool, words)
 
     @contextlib.contextmanager
     def braked(self) -> Iterator[None]:

@@ -36,9 +36,9 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def gets(connection: socket.socket, host: str) -> bool:
+def gets(connection: socket.socket, host: str, path: str = "/") -> bool:
     """Whether a request is answered well."""
-    connection.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     return connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 

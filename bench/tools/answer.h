@@ -10,6 +10,7 @@ enum progress { AGAIN, READY, CLOSED, RESET, BAD_STATUS, BAD_FRAMING };
 
 struct answer {
     int in_body;
+    int last;                    /* the other side closes after it */
     unsigned head_n;             /* bytes of the head read so far */
     uint64_t left;               /* of the body; in TCP mode of the whole answer */
     char head[HEAD_MOST];
@@ -18,6 +19,7 @@ struct answer {
 static inline void answer_begin(struct answer* a, uint64_t raw_bytes)
 {
     a->in_body = raw_bytes > 0;
+    a->last = 0;
     a->left = raw_bytes;
     a->head_n = 0;
 }
@@ -48,7 +50,15 @@ static inline enum progress answer_head(struct answer* a)
     if (body_n > a->left) return BAD_FRAMING;
     a->left -= body_n;
     a->in_body = 1;
+    const char* then = field_of(a->head, "connection");
+    a->last = then && strncasecmp(then + strspn(then, " "), "close", 5) == 0;
     return READY;
+}
+
+/* Whether anything of it has come. */
+static inline int answer_has_begun(const struct answer* a, uint64_t raw_bytes)
+{
+    return raw_bytes > 0 ? a->left < raw_bytes : a->head_n > 0;
 }
 
 /* Reads until the answer is complete (READY), there is no more yet (AGAIN), or it went wrong. */

@@ -5,9 +5,14 @@
  *
  *   closed loop   each connection asks again as soon as it was answered
  *   open loop     --rate R: requests fall due at a fixed rate whatever the answers do, and their latency counts from when they
- *                 were due, so that a stall is seen by all the requests it would have hit
+ *                 were due, so that a stall is seen by all the requests it would have hit; with --each-new it is connections that
+ *                 fall due, at most --connections of them at once
  *   hold          --hold: one request on each connection, or with --silent not even a handshake, then all stay open and idle until
  *                 the standard input ends
+ *
+ *   --again       a request for which a kept connection was closed, and nothing else, is asked once more on a new one, as HTTP permits
+ *                 (RFC 9112, 9.3.1); it counts as stale then, not as an error
+ *   --until-end   the measured window lasts until the standard input ends
  *
  * Prints "go" when the warm-up is over and one line of JSON at the end. */
 #include "answer.h"
@@ -21,14 +26,17 @@
 #define ASK_MOST 512
 #define TIMEOUT_NS (10 * NS_PER_S)
 #define RETRY_MOST 1000000
+#define A_DAY_S 86400.0
 
-enum state { CONNECTING, SHAKING, ASKING_LATER, WAITING, ENDING };
+enum state { RESTING, CONNECTING, SHAKING, ASKING_LATER, WAITING, ENDING };
 
 struct conn {
     struct link link;
     enum state state;
     uint64_t began_ns;           /* when its request was sent, or was due */
     unsigned turn;               /* which host it asks next */
+    int kept;                    /* it was answered before */
+    int again;                   /* it takes a stale one's place, and asks the same as soon as it can */
     struct conn* next_free;
     SSL_SESSION* session;        /* newest ticket; kept over connections */
     struct answer answer;
@@ -36,18 +44,20 @@ struct conn {
 
 static struct {
     struct sockaddr_in to;
-    int connections, hosts, host_step, tcp, each_new, hold, silent, tls, resume, hello;
+    int connections, hosts, host_step, tcp, each_new, hold, silent, tls, resume, hello, again, until_end;
     double seconds, warm_s, rate;
     uint64_t tcp_bytes;
     const char* host;            /* a format with one number when there are several */
     const char* path;
 } plan = {.connections = 1, .hosts = 1, .host_step = 1, .seconds = 4, .warm_s = 0.5, .host = "bench.test", .path = "/"};
 
-enum fault { F_CONNECT, F_CLOSED, F_RESET, F_STATUS, F_FRAMING, F_TIMEOUT, F_HANDSHAKE, F_RESUMPTION, FAULTS };
-static const char* const fault_names[FAULTS] = {"connect", "closed", "reset", "status", "framing", "timeout", "handshake", "resumption"};
+enum fault { F_REFUSED, F_CONNECT, F_CLOSED, F_RESET, F_TRUNCATED, F_STATUS, F_FRAMING, F_TIMEOUT, F_HANDSHAKE, F_RESUMPTION, FAULTS };
+static const char* const fault_names[FAULTS] = {
+    "refused", "connect", "closed", "reset", "truncated", "status", "framing", "timeout", "handshake", "resumption",
+};
 
 static struct {
-    uint64_t answers, bytes, reopened, handshakes, resumed, faults[FAULTS];
+    uint64_t answers, bytes, reopened, stale, handshakes, resumed, faults[FAULTS];
     struct histogram latency;
 } seen;
 
@@ -56,7 +66,7 @@ static struct conn* conns;
 static struct conn* free_conns;
 static struct { char text[ASK_MOST]; size_t n; }* asks;
 static uint64_t due_ns, gap_ns;  /* open loop: when the next request falls due */
-static int held;
+static int held, input_ended;
 static SSL_CTX* tls;
 static char server_name[128];
 static struct { unsigned char bytes[2048]; size_t n; } hello;
@@ -69,11 +79,40 @@ static void fault(enum fault f)
     if (seen.faults[f] > RETRY_MOST) die("too many errors: %s", fault_names[f]);
 }
 
+/* Until the next connection falls due. */
+static void conn_rest(struct conn* c)
+{
+    c->state = RESTING;
+    c->next_free = free_conns;
+    free_conns = c;
+}
+
+/* Its connection is closed. */
+static void conn_next(struct conn* c)
+{
+    if (plan.each_new && plan.rate > 0) conn_rest(c);
+    else conn_open(c);
+}
+
 static void conn_reopen(struct conn* c)
 {
     link_close(&c->link);
     seen.reopened++;
-    conn_open(c);
+    conn_next(c);
+}
+
+/* It was closed while it waits for an answer: a fault, unless the two have merely crossed. */
+static void conn_dropped(struct conn* c, enum fault f)
+{
+    if (answer_has_begun(&c->answer, plan.tcp ? plan.tcp_bytes : 0)) {
+        fault(F_TRUNCATED);
+    } else if (plan.again && c->kept) {
+        seen.stale++;
+        c->again = 1;
+    } else {
+        fault(f);
+    }
+    conn_reopen(c);
 }
 
 static void conn_ask(struct conn* c, uint64_t began_ns)
@@ -85,8 +124,7 @@ static void conn_ask(struct conn* c, uint64_t began_ns)
     struct iovec ask = {asks[i].text, asks[i].n};
     ssize_t n = link_send(&c->link, &ask, 1);
     if (n == (ssize_t)asks[i].n) return;
-    fault(n < 0 ? F_RESET : F_CLOSED);
-    conn_reopen(c);
+    conn_dropped(c, n < 0 ? F_RESET : F_CLOSED);
 }
 
 /* What a connection does when it has nothing to do. */
@@ -108,9 +146,10 @@ static void conn_open(struct conn* c)
         if (c->link.fd < 0) die("socket: %s", strerror(errno));
         set_option(c->link.fd, IPPROTO_TCP, TCP_NODELAY, 1);
         c->state = CONNECTING;
-        c->began_ns = now_ns();
+        c->kept = 0;
+        if (!c->again) c->began_ns = now_ns();
         if (connect(c->link.fd, (struct sockaddr*)&plan.to, sizeof plan.to) == 0 || errno == EINPROGRESS) break;
-        fault(F_CONNECT);
+        fault(errno == ECONNREFUSED ? F_REFUSED : F_CONNECT);
         close(c->link.fd);
     }
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
@@ -122,22 +161,26 @@ static void conn_answered(struct conn* c)
     uint64_t now = now_ns();
     seen.answers++;
     histogram_add(&seen.latency, now - c->began_ns);
+    c->kept = 1;
     if (plan.hold) {
         c->state = ASKING_LATER;
         held++;
-    } else if (!plan.each_new) {
+    } else if (!plan.each_new && !c->answer.last) {
         conn_idle(c);
     } else if (plan.tcp) {
         conn_reopen(c);
     } else {
-        c->state = ENDING;       /* the other side was asked to close */
+        c->state = ENDING;       /* the other side was asked to close, or has said that it will */
     }
 }
 
 static void conn_broken(struct conn* c, enum progress p)
 {
-    static const enum fault faults[] = {[CLOSED] = F_CLOSED, [RESET] = F_RESET, [BAD_STATUS] = F_STATUS, [BAD_FRAMING] = F_FRAMING};
-    fault(faults[p]);
+    if (p == CLOSED || p == RESET) {
+        conn_dropped(c, p == CLOSED ? F_CLOSED : F_RESET);
+        return;
+    }
+    fault(p == BAD_STATUS ? F_STATUS : F_FRAMING);
     conn_reopen(c);
 }
 
@@ -163,7 +206,9 @@ static int is_over(int fd)
 
 static void conn_ready(struct conn* c)
 {
-    if (plan.each_new) conn_ask(c, c->began_ns);
+    int at_once = plan.each_new || c->again;
+    c->again = 0;
+    if (at_once) conn_ask(c, c->began_ns);
     else conn_idle(c);
 }
 
@@ -212,7 +257,10 @@ static void conn_event(struct conn* c, uint32_t events)
 {
     if (c->state == CONNECTING) {
         if (events & (EPOLLERR | EPOLLHUP)) {
-            fault(F_CONNECT);
+            int why = 0;
+            socklen_t size = sizeof why;
+            getsockopt(c->link.fd, SOL_SOCKET, SO_ERROR, &why, &size);
+            fault(why == ECONNREFUSED ? F_REFUSED : F_CONNECT);
             conn_reopen(c);
             return;
         }
@@ -228,7 +276,7 @@ static void conn_event(struct conn* c, uint32_t events)
     }
     if (c->state == ENDING && is_over(c->link.fd)) {
         link_close(&c->link);
-        conn_open(c);
+        conn_next(c);
     } else if (c->state == ASKING_LATER && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
         conn_lost(c);
     }
@@ -241,7 +289,12 @@ static void send_due(void)
     while (due_ns <= now && free_conns) {
         struct conn* c = free_conns;
         free_conns = c->next_free;
-        conn_ask(c, due_ns);
+        if (c->state == RESTING) {
+            conn_open(c);
+            c->began_ns = due_ns;
+        } else {
+            conn_ask(c, due_ns);
+        }
         due_ns += gap_ns;
     }
 }
@@ -250,7 +303,7 @@ static void end_slow(uint64_t now)
 {
     for (int i = 0; i < plan.connections; i++) {
         struct conn* c = &conns[i];
-        if ((c->state != SHAKING && c->state != WAITING && c->state != ENDING) || now - c->began_ns < TIMEOUT_NS) continue;
+        if (c->state == RESTING || c->state == ASKING_LATER || now - c->began_ns < TIMEOUT_NS) continue;
         fault(F_TIMEOUT);
         conn_reopen(c);
     }
@@ -265,7 +318,10 @@ static uint64_t wait_until(uint64_t end_ns)
     struct epoll_event events[EVENTS];
     int n = epoll_pwait2(epoll_fd, events, EVENTS, &t, NULL);
     if (n < 0 && errno != EINTR) die("epoll_pwait2: %s", strerror(errno));
-    for (int i = 0; i < n; i++) conn_event(events[i].data.ptr, events[i].events);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr) conn_event(events[i].data.ptr, events[i].events);
+        else input_ended = 1;
+    }
     return now_ns();
 }
 
@@ -279,7 +335,7 @@ static void run_for(double seconds)
             end_slow(now);
             look_ns = now + NS_PER_S;
         }
-    } while (now < end_ns);
+    } while (now < end_ns && !input_ended);
 }
 
 /* What is still unanswered at the end has waited this long at least. */
@@ -294,7 +350,7 @@ static void report(double seconds, double used_cpu_s)
 {
     printf("{\"seconds\": %.6f, \"answers\": %lu, \"bytes\": %lu, \"reopened\": %lu, \"held\": %d, \"cpu_s\": %.6f", seconds, seen.answers,
            seen.bytes, seen.reopened, held, used_cpu_s);
-    printf(", \"handshakes\": %lu, \"resumed\": %lu", seen.handshakes, seen.resumed);
+    printf(", \"stale\": %lu, \"handshakes\": %lu, \"resumed\": %lu", seen.stale, seen.handshakes, seen.resumed);
     printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, \"errors\": {",
            (double)histogram_at(&seen.latency, 0.5) / 1e3, (double)histogram_at(&seen.latency, 0.99) / 1e3,
            (double)histogram_at(&seen.latency, 0.999) / 1e3, (double)seen.latency.most_ns / 1e3);
@@ -374,13 +430,19 @@ static void hold(void)
     wait_until(now_ns());
 }
 
+static void watch_input(void)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &e) < 0) die("epoll_ctl: %s", strerror(errno));
+}
+
 static void measure(void)
 {
     gap_ns = plan.rate > 0 ? (uint64_t)(1e9 / plan.rate) : 0;
     due_ns = now_ns();
     for (int i = 0; i < plan.connections; i++) {
         conns[i].turn = (unsigned)i;
-        conn_open(&conns[i]);
+        conn_next(&conns[i]);
     }
     run_for(plan.warm_s);
     memset(&seen, 0, sizeof seen);
@@ -388,7 +450,8 @@ static void measure(void)
     uint64_t began_ns = now_ns();
     puts("go");
     fflush(stdout);
-    run_for(plan.seconds);
+    if (plan.until_end) watch_input();
+    run_for(plan.until_end ? A_DAY_S : plan.seconds);
     uint64_t now = now_ns();
     double seconds = (double)(now - began_ns) / 1e9, used = cpu_s() - cpu;
     if (plan.rate > 0) count_late(now);
@@ -401,7 +464,7 @@ int main(int argc, char** argv)
         {"connect", 1, 0, 'a'}, {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"warm", 1, 0, 'w'},   {"rate", 1, 0, 'r'},
         {"host", 1, 0, 'h'},    {"hosts", 1, 0, 'n'},       {"host-step", 1, 0, 'k'}, {"path", 1, 0, 'p'}, {"tcp", 1, 0, 't'},
         {"each-new", 0, 0, 'e'}, {"hold", 0, 0, 'i'},       {"tls", 0, 0, 'T'},       {"resume", 0, 0, 'R'}, {"hello", 0, 0, 'H'},
-        {"silent", 0, 0, 'S'},   {0},
+        {"silent", 0, 0, 'S'},   {"again", 0, 0, 'A'},      {"until-end", 0, 0, 'U'}, {0},
     };
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
@@ -421,6 +484,8 @@ int main(int argc, char** argv)
         case 'T': plan.tls = 1; break;
         case 'R': plan.tls = plan.resume = 1; break;
         case 'H': plan.hello = 1; break;
+        case 'A': plan.again = 1; break;
+        case 'U': plan.until_end = 1; break;
         default: return 2;
         }
     }

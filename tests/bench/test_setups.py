@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.loads.certificates import Authority, Certificates, make_crowd
+from bench.loads.handoff import setups as handoff
 from bench.loads.setups import PREPARE
 from bench.loads.site import HOST, INNER, RSA, Ports, Site
 
@@ -39,3 +40,14 @@ def test_a_proxy_accepts_what_is_written_for_it(kind: str, site: str, sites: dic
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "unknown" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("hard_stop", ["", "30s"])
+@pytest.mark.parametrize("kind", handoff.SETUPS)
+def test_a_daemon_accepts_what_is_written_for_the_hand_off(kind: str, hard_stop: str, sites: dict[str, Site], tmp_path: Path) -> None:
+    certificates = sites["TLS"].certificates
+    assert certificates
+    behind = handoff.Behind(9000, 9001, 9002, 9003)
+    setup = handoff.SETUPS[kind](tmp_path, PROXY, behind, certificates, 2, hard_stop)
+    done = subprocess.run(CHECKS[kind](setup.command), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -202,7 +202,7 @@ def test_silent_connections_are_held_open(tools: Path, backend: Ports) -> None:
 
 @pytest.mark.parametrize(("answer", "fault"), [
     (lambda c: bool(c.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")), "status"),
-    (lambda c: bool(c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")), "closed"),
+    (lambda c: bool(c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello")), "truncated"),
     (lambda c: bool(c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")), "framing"),
     (lambda c: bool(c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello")), "framing"),
     (lambda c: False, "closed"),
@@ -219,7 +219,73 @@ def test_a_refused_connection_is_counted(tools: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     got = load(tools, port, "--connections", "1", "--rate", "10")
-    assert (got["answers"], faults(got)) == (0, {"connect"})
+    assert (got["answers"], faults(got)) == (0, {"refused"})
+
+
+LAST = GOOD.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
+
+def test_new_connections_come_at_their_rate(tools: Path, backend: Ports) -> None:
+    got = load(tools, backend.http, "--connections", "100", "--each-new", "--rate", "200", "--seconds", "1")
+    assert 190 <= got["answers"] <= 210
+    assert faults(got) == set()
+
+
+@pytest.mark.parametrize("words", [[], ["--rate", "200"]], ids=["closed loop", "open loop"])
+def test_a_connection_is_left_when_its_server_says_that_it_closes(tools: Path, words: list[str]) -> None:
+    turns: list[int] = []
+
+    def answer(connection: socket.socket) -> bool:
+        turns.append(1)
+        connection.sendall(LAST if len(turns) % 3 == 0 else GOOD)
+        return len(turns) % 3 != 0
+
+    with server(answer) as port:
+        got = load(tools, port, "--connections", "1", *words)
+    assert got["answers"] > 6
+    assert faults(got) == set()
+
+
+def drops_the_third() -> Callable[[socket.socket], bool]:
+    """Each connection is closed, without a word, when its third request is there."""
+    asked: dict[int, int] = {}
+
+    def answer(connection: socket.socket) -> bool:
+        asked[connection.fileno()] = asked.get(connection.fileno(), 0) + 1
+        if asked[connection.fileno()] == 3:
+            del asked[connection.fileno()]
+            return False
+        connection.sendall(GOOD)
+        return True
+
+    return answer
+
+
+@pytest.mark.parametrize("words", [[], ["--rate", "200"]], ids=["closed loop", "open loop"])
+def test_a_request_that_a_kept_connection_did_not_take_is_asked_again(tools: Path, words: list[str]) -> None:
+    with server(drops_the_third()) as port:
+        got = load(tools, port, "--connections", "1", "--again", *words)
+    assert got["answers"] > 6
+    assert got["stale"] > 2
+    assert faults(got) == set()
+
+
+def test_without_leave_to_ask_again_it_is_a_fault(tools: Path) -> None:
+    with server(drops_the_third()) as port:
+        got = load(tools, port, "--connections", "1")
+    assert faults(got) == {"closed"}
+
+
+def test_a_window_may_last_until_its_input_ends(tools: Path, backend: Ports) -> None:
+    where = ["--connect", f"127.0.0.1:{backend.http}", "--connections", "2", "--rate", "100"]
+    with subprocess.Popen([tools / "loadgen", *where, "--until-end", "--warm", "0.1"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "go\n"
+        time.sleep(0.5)                          # a window of this length is what is asked for
+        got = json.loads(running.communicate(timeout=10)[0])
+    assert 0.4 < got["seconds"] < 5
+    assert got["answers"] > 20
 
 
 def test_a_stall_is_seen_by_all_requests_that_it_would_have_hit(tools: Path) -> None:

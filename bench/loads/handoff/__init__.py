@@ -1,0 +1,1 @@
+"""The hand-off load: what a proxy loses while it is reloaded and upgraded under load, and whether it grows."""

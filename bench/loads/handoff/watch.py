@@ -1,0 +1,119 @@
+"""What a daemon takes while it is loaded, and whether that grows."""
+
+import contextlib
+import os
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .daemons import Daemon
+
+__all__ = ["Stand", "Watch", "grown", "settle", "stand_of"]
+
+LOOK_S = 0.25
+MEMORY_EVERY = 8                                 # looks: the kernel walks through all of it
+LOOKS = 9
+SPREAD_S = 0.1
+SETTLE_S = 12.0                                  # for old processes to finish what is slow, and tunnels that must end with them
+
+# Connections of the load come and go while it is looked at, buffers come and go with them, and Python keeps what it took at its
+# busiest: that is allowed once. What each reload may leave behind is allowed again for each: half a descriptor, which nobody can;
+# 40 KiB of all processes, which is what the sizes of two generations differ by, spread over ninety reloads; 10 KiB of the one that stays.
+DESCRIPTORS_LEAST, DESCRIPTORS_EACH = 12, 0.5
+KIB_LEAST, KIB_EACH = 2048.0, 40.0
+PARENT_KIB_LEAST, PARENT_KIB_EACH = 1024.0, 10.0
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What all processes of a daemon take, in an hour without old ones, or as near to that as it came."""
+
+    reloads: int
+    processes: int
+    descriptors: int
+    kib: float                   # proportional set size
+    parent_kib: float            # of the process that stays
+
+
+def settle(daemon: Daemon) -> None:
+    """Wait until there is no old process, or for SETTLE_S."""
+    end_s = time.monotonic() + SETTLE_S
+    while len(daemon.pids()) > daemon.settled_processes and time.monotonic() < end_s:
+        time.sleep(0.05)
+
+
+def stand_of(daemon: Daemon, reloads: int) -> Stand:
+    """The fewest descriptors of some looks, as each connection that is under way counts; the middle of the memory."""
+    processes, descriptors, kib, parent = [], [], [], []
+    for _ in range(LOOKS):
+        pids = daemon.pids()
+        processes.append(len(pids))
+        descriptors.append(sum(map(descriptors_of, pids)))
+        kib.append(sum(map(kib_of, pids)))
+        parent.append(kib_of(daemon.process.pid))
+        time.sleep(SPREAD_S)
+    return Stand(reloads, min(processes), min(descriptors), statistics.median(kib), statistics.median(parent))
+
+
+def grown(first: Stand, last: Stand) -> list[str]:
+    """What has grown by more than a load that goes on explains."""
+    reloads, found = last.reloads - first.reloads, []
+    if last.processes > first.processes:
+        found.append(f"processes: {first.processes} to {last.processes}")
+    if last.descriptors - first.descriptors > max(DESCRIPTORS_LEAST, DESCRIPTORS_EACH * reloads):
+        found.append(f"descriptors: {first.descriptors} to {last.descriptors}")
+    if last.kib - first.kib > max(KIB_LEAST, KIB_EACH * reloads):
+        found.append(f"memory: {first.kib / 1024:.1f} to {last.kib / 1024:.1f} MiB")
+    if last.parent_kib - first.parent_kib > max(PARENT_KIB_LEAST, PARENT_KIB_EACH * reloads):
+        found.append(f"memory of the parent: {first.parent_kib / 1024:.1f} to {last.parent_kib / 1024:.1f} MiB")
+    return found
+
+
+def descriptors_of(pid: int) -> int:
+    """0: it is gone. The engine's thread may have a table of its own."""
+    tables = set()
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                tables.add(frozenset(os.listdir(f"/proc/{pid}/task/{thread}/fd")))
+    return sum(map(len, tables))
+
+
+def kib_of(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return float(line.split()[1])
+    return 0.0
+
+
+class Watch:
+    """Looks all the time: how many processes there are at once, and whether the counter of requests ever goes back."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.processes_most = 0
+        self.kib_most = 0.0
+        self.requests = 0
+        self.went_back = 0
+        self._daemon = daemon
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def _look(self) -> None:
+        looks = 0
+        while not self._over.wait(LOOK_S):
+            looks += 1
+            pids = self._daemon.pids()
+            self.processes_most = max(self.processes_most, len(pids))
+            if looks % MEMORY_EVERY == 0:
+                self.kib_most = max(self.kib_most, sum(map(kib_of, pids)))
+            if (now := self._daemon.requests()) is not None:
+                self.went_back += now < self.requests
+                self.requests = now
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
