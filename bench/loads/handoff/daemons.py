@@ -72,6 +72,10 @@ class Daemon:
         """Its counter of all that was ever asked; None when it cannot be read just now."""
         raise NotImplementedError
 
+    def ends(self) -> str:
+        """What has become of the exchanges, tunnels among them, that old processes had when they were replaced, if it tells."""
+        return ""
+
     def pids(self) -> list[int]:
         return family(self.process.pid)
 
@@ -130,6 +134,11 @@ class Edged(Daemon):
 
     def _refused(self) -> int:
         return self._said().count("nothing has changed: ")
+
+    def ends(self) -> str:
+        told = re.findall(r"has left: (\d+) exchanges? finished, (\d+) handed over, (\d+) cut", self._said())
+        finished, handed_over, cut = (sum(map(int, column)) for column in zip(*told, strict=True)) if told else (0, 0, 0)
+        return f"{finished:,} finished, {handed_over:,} moved, {cut:,} cut"
 
     def requests(self) -> int | None:
         directory = f"/proc/{self.process.pid}/fd"

@@ -21,6 +21,7 @@ class Result:
     upgrade_ms: list[float] = field(default_factory=list)
     stands: list[Stand] = field(default_factory=list)            # after the tenth, and the last
     counts: dict[str, Counts] = field(default_factory=dict)
+    ends: str = ""                               # what it says itself of the exchanges of old processes
     settled_processes: int = 0                   # how many there are when no old one lingers
     processes_most: int = 0                      # at once
     kib_most: float = 0.0
@@ -71,6 +72,7 @@ def play(daemon: Daemon, load: Load, rates: Rates, seconds: float, reloads: int,
     result.seconds = time.monotonic() - began_s
     result.load_core = (load.cpu_s() - cpu_s) / result.seconds
     result.counts = load.finish()
+    result.ends = daemon.ends()
     result.processes_most, result.kib_most = watch.processes_most, watch.kib_most
     result.requests, result.went_back = watch.requests, watch.went_back
     return result

@@ -9,8 +9,8 @@ from .watch import Stand
 
 __all__ = ["lines"]
 
-WIDTH = 44
-COLUMN = 34
+WIDTH = 57
+COLUMN = 36
 
 Cell = Callable[[Result], str]
 
@@ -24,7 +24,7 @@ TITLES = {
     "downloads": "slow downloads, HTTP",
     "downloads tls": "slow downloads, HTTPS",
     "websockets": "WebSockets, HTTP",
-    "websockets tls": "WebSockets, HTTPS (brief: they end with their process)",
+    "websockets tls": "WebSockets, HTTPS (brief, as they stay in their process)",
     "tcp": "TCP tunnels",
     "passthrough": "tunnels of TLS that is passed through",
 }
@@ -37,6 +37,7 @@ def lines(results: list[Result]) -> list[str]:
         ("upgrades", lambda r: times(r.upgrade_ms)),
         *((title, counted(kind)) for kind, title in TITLES.items()),
         *((kind, counted(kind)) for kind in others(results)),
+        ("exchanges of old processes", lambda r: r.ends or "–"),
         ("kept connections that closed as a request came", lambda r: f"{sum(one.stale for one in r.counts.values()):,} (asked again)"),
         ("TLS sessions that were not resumed", lambda r: f"{sum(one.anew for one in r.counts.values()):,}"),
         ("longest wait for an answer", lambda r: longest(r, ("new connections", "new connections tls", "kept alive", "kept alive tls"))),
@@ -53,7 +54,7 @@ def lines(results: list[Result]) -> list[str]:
     shown = [f"{title:{WIDTH}}" + "".join(f"  {cell(r):{COLUMN}}" for r in results).rstrip() for title, cell in rows]
     for r in results:
         shown += [f"{r.version}: {text}" for text in (r.told, *r.grown, *filter(None, [r.failure]))]
-        shown += [f"{r.version}: {kind}: {text}" for kind, one in r.counts.items() for text in one.examples]
+        shown += [f"{r.version}: {kind}: {text}" for kind, one in r.counts.items() for text in dict.fromkeys(one.examples)]
     return shown
 
 
