@@ -7,6 +7,7 @@ those sockets ("listen") until the slot's own serves again ("unlisten").
 
 import logging
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class Generation:
         self._went = trio.Event()                # set, and made anew, whenever a child has ended
         self._told: dict[int, tuple[int, int, int]] = {}     # process that drains, or did -> exchanges open, finished, handed over
         self._paused: trio.Event | None = None   # set when control makes no table any more
+        self._elders: list[Generation] = []      # who give their tunnels to its workers
         self._others = (False, False)            # whether there is a control, and are workers, of an earlier generation
 
     @property
@@ -284,6 +286,8 @@ class Generation:
         if helper is not None and helper.index != slot:
             helper.tell({"type": "unlisten", "slot": slot})
         self._lend()
+        for elder in self._elders:
+            elder._give_tunnels(self, slot)      # one that died had taken what it was given with it; the rest is still there
 
     def _miss(self, place: int) -> None:
         self._serving.discard(place)
@@ -374,6 +378,22 @@ class Generation:
         control, workers = self._others
         child.tell({"type": "others", "control": control, "workers": workers})
 
+    def hand_tunnels(self, after: "Generation") -> None:
+        """Let each worker give its tunnels to one of a later generation. Where either is away, they stay where they are."""
+        after._elders = [elder for elder in after._elders if elder.children] + [self]
+        for slot in after._serving:
+            self._give_tunnels(after, slot)
+
+    def _give_tunnels(self, after: "Generation", slot: int) -> None:
+        """To the worker of that slot, from those of ours whose tunnels it gets."""
+        for place, giver in self.children.items():
+            if place != CONTROL and place % len(after.slots) == slot:
+                ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                after.children[slot].tell({"type": "take_over"}, [ends[0].fileno()])
+                giver.tell({"type": "hand_over"}, [ends[1].fileno()])
+                for end in ends:
+                    end.close()
+
     # the end
 
     def leave(self) -> None:
@@ -393,6 +413,7 @@ class Generation:
     def drain(self) -> None:
         """Let the workers end what they have, and leave."""
         self.state, self.since_s = State.DRAINING, trio.current_time()
+        self._elders.clear()                     # theirs go to a later one from now on
         self.leave()
         self.tell_workers({"type": "drain"})
 

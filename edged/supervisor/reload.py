@@ -217,6 +217,9 @@ class Reloads:
         supervisor.take_over(new)
         before.leave_to(sockets)
         self.draining.append(old)
+        if not new.resting:
+            for elder in self.draining:          # an older one may have some that became tunnels only now
+                elder.hand_tunnels(new)
         old.drain()
         old.tell_control({"type": "retire"})
         self._nursery.start_soon(self._see_off, old, new.settings.run.drain_timeout_ms / 1000)

@@ -42,6 +42,10 @@ class EngineLike(Protocol):
     def accept_paused(self) -> bool: ...
     @property
     def orders_left(self) -> int: ...
+    @property
+    def handed_over(self) -> int: ...
+    @property
+    def taken_over(self) -> int: ...
 
     def add_listener(
         self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int,
@@ -55,6 +59,8 @@ class EngineLike(Protocol):
     def take_retired(self) -> int: ...
     def take_notices(self) -> list[str]: ...
     def drain(self) -> None: ...
+    def hand_over(self, fd: int) -> None: ...
+    def take_over(self, fd: int) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -164,6 +170,29 @@ class Bridge:
         """Wait until all that the engine was told has taken effect: its loop obeys within a turn."""
         while self._engine.orders_left and not self._ended.is_set():  # noqa: ASYNC110 - it is over within microseconds
             await trio.sleep(LOOK_S)
+
+    # tunnels
+
+    async def hand_over(self, fd: int) -> None:
+        """Give established tunnels, now and from now on, to the engine at the other end of a socket, which from now on is ours to close."""
+        self._engine.hand_over(fd)
+        await self._close_obeyed(fd)
+
+    async def take_over(self, fd: int) -> None:
+        """Take tunnels that come over a socket, which from now on is ours to close."""
+        self._engine.take_over(fd)
+        await self._close_obeyed(fd)
+
+    async def _close_obeyed(self, fd: int) -> None:
+        try:
+            await self.settle()
+        finally:
+            os.close(fd)
+
+    @property
+    def passed(self) -> tuple[int, int]:
+        """Tunnels handed over so far, and taken over."""
+        return self._engine.handed_over, self._engine.taken_over
 
     # the end
 

@@ -1,5 +1,6 @@
 """How the exchanges of a worker that drains end: what it tells the supervisor, for whoever asked for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from edged._fast.memory.arena import Arena
@@ -10,21 +11,26 @@ __all__ = ["Departure"]
 class Departure:
     """From its making on, one exchange after another ends: by itself, or because it was handed over to another worker."""
 
-    def __init__(self, arena: Arena, stripe: int) -> None:
-        self.handed_over = 0
+    def __init__(self, arena: Arena, stripe: int, passed: Callable[[], tuple[int, int]]) -> None:
+        """`passed` answers how many tunnels have been handed over so far, and how many taken over."""
         self._arena = arena
         self._stripe = stripe
-        self._at_first = self._begun_and_open()
+        self._passed = passed
+        self._before = passed()
+        self._at_first = self._come_and_open()
         self._told: dict[str, Any] = {}
 
-    def _begun_and_open(self) -> tuple[int, int]:
+    def _come_and_open(self) -> tuple[int, int]:
+        """All exchanges that began here or were taken over, and those that run."""
+        taken_over = self._passed()[1]
         tally = self._arena.read_tally(self._stripe)
-        return int(tally["requests"]), int(tally["exchanges"])
+        return int(tally["requests"]) + taken_over, int(tally["exchanges"])
 
     def message(self) -> dict[str, Any]:
-        begun, here = self._begun_and_open()
-        ended = begun - self._at_first[0] + self._at_first[1] - here
-        return {"type": "drains", "open": here, "finished": max(ended - self.handed_over, 0), "handed_over": self.handed_over}
+        handed_over = self._passed()[0] - self._before[0]
+        come, here = self._come_and_open()
+        ended = come - self._at_first[0] + self._at_first[1] - here
+        return {"type": "drains", "open": here, "finished": max(ended - handed_over, 0), "handed_over": handed_over}
 
     def news(self) -> dict[str, Any] | None:
         """The message, if it is another than the last one that was sent."""

@@ -109,7 +109,10 @@ class Worker:
                         self._shipping.reopen()
                 case {"type": "log_level", "level": str(level)}:
                     choose_level(level)
+                case {"type": "hand_over" | "take_over" as what} if len(fds) == 1:
+                    await self._pass_tunnels(what, fds.pop())
                 case {"type": "drain"}:
+                    self._depart()
                     name_process(f"edged leaving {self._index}")
                     nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
                 case {"type": "stop"}:
@@ -219,8 +222,21 @@ class Worker:
 
     # the end
 
+    async def _pass_tunnels(self, what: str, fd: int) -> None:
+        if self._bridge is None:
+            os.close(fd)                         # the other side sees that nobody is here
+        elif what == "take_over":
+            await self._bridge.take_over(fd)
+        else:
+            self._depart()                       # what is handed over is told
+            await self._bridge.hand_over(fd)
+
+    def _depart(self) -> None:
+        if self._departure is None:
+            self._departure = Departure(self._arena, self._stripe, lambda: self._bridge.passed if self._bridge is not None else (0, 0))
+
     async def _drain_and_leave(self, leaving: trio.CancelScope) -> None:
-        self._departure = Departure(self._arena, self._stripe)
+        assert self._departure is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell_departing, self._departure)
             await self._drain()

@@ -8,6 +8,7 @@ Started as `child.py WING INDEX FD`, in place of the real command. The directory
   deaf                          workers do not leave when they are told to drain or stop
 """
 
+import contextlib
 import os
 import socket
 import sys
@@ -92,19 +93,15 @@ class FakeWorker:
                             scope.cancel()
                     case "log_level":
                         say(self.name, f"log level {message['level']}")
+                    case "hand_over":
+                        with socket.socket(fileno=fds[0]) as taker:
+                            taker.send(f"{self.name} ({os.getpid()})".encode())
+                    case "take_over":
+                        nursery.start_soon(self.take_over, trio.socket.from_stdlib_socket(socket.socket(fileno=fds[0])))
                     case "tickets":
                         say(self.name, f"tickets {message['period']} {sha256(message['secret']).hexdigest()}")
                     case "drain" | "stop" as order:
-                        for scope in [scope for scopes in self.open.values() for scope in scopes]:
-                            scope.cancel()
-                        here = self.exchanges()
-                        await wire.send({"type": "drains", "open": here, "finished": 0, "handed_over": 0})
-                        await held(f"{order}-{self.name}")
-                        if (FAKES / "deaf").exists():
-                            await trio.sleep_forever()
-                        if order == "drain":
-                            await wire.send({"type": "drains", "open": 0, "finished": here, "handed_over": 0})
-                        break
+                        nursery.start_soon(self.leave, order, wire, nursery.cancel_scope)
                     case other:
                         say(self.name, other)
             nursery.cancel_scope.cancel()
@@ -115,6 +112,23 @@ class FakeWorker:
             self.told_by = message["pid"]
         except WireClosed:
             say(self.name, "that control is gone already")
+
+    async def leave(self, order, wire, here):
+        for scope in [scope for scopes in self.open.values() for scope in scopes]:
+            scope.cancel()
+        exchanges = self.exchanges()
+        with contextlib.suppress(WireClosed):
+            await wire.send({"type": "drains", "open": exchanges, "finished": 0, "handed_over": 0})
+            await held(f"{order}-{self.name}")
+            if (FAKES / "deaf").exists():
+                await trio.sleep_forever()
+            if order == "drain":
+                await wire.send({"type": "drains", "open": 0, "finished": exchanges, "handed_over": 0})
+        here.cancel()
+
+    async def take_over(self, giver):
+        with giver:
+            say(f"{self.name} ({os.getpid()})", f"takes the tunnels of {(await giver.recv(100)).decode()}")
 
     async def accept(self, sock, slot, scope):
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))

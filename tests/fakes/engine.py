@@ -22,6 +22,8 @@ class FakeEngine:
         self.idle = True
         self.accept_paused = False
         self.draining = False
+        self.handed_over = 0
+        self.taken_over = 0
         self.retired = 0
         self.notices = []
         self.running = threading.Event()
@@ -60,6 +62,12 @@ class FakeEngine:
     def drain(self):
         self._order("drain")
 
+    def hand_over(self, fd):
+        self._order("hand over", fd)
+
+    def take_over(self, fd):
+        self._order("take over", fd)
+
     def stop(self):
         self.hold.set()
         self._order("stop")
@@ -96,6 +104,8 @@ class FakeEngine:
                     self.keyring = keyring
                 case ("context", number, context):
                     self.contexts[number] = context
+                case ("hand over" | "take over", fd):
+                    os.fstat(fd)
                 case ("drain",):
                     self.draining = True
                     self.ring()

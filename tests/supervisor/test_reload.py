@@ -264,3 +264,59 @@ def test_reloads_leave_nothing_behind(start):
     wait_for(lambda: descriptors() == before)
     assert len(daemon.children()) == 3
     assert daemon.end() == 0
+
+
+def takers(daemon, giver):
+    """Names and process ids of those who were to take the tunnels of a worker, one after another."""
+    return re.findall(rf"fake (worker-\d) \((\d+)\): takes the tunnels of worker-\d \({giver}\)", "\n".join(daemon.lines()))
+
+
+def workers(daemon):
+    return {name: pid for name, pid in daemon.children().items() if "worker" in name}
+
+
+def test_tunnels_go_to_the_worker_of_the_same_slot(start):
+    daemon = start(TWO).ready()
+    old = workers(daemon)
+    reload(daemon, 2)
+    wait_for(lambda: all(gone(pid) for pid in old.values()))
+    for slot in (0, 1):
+        ((name, pid),) = takers(daemon, old[f"edged worker {slot}"])
+        assert name == f"worker-{slot}"
+        assert int(pid) == workers(daemon)[f"edged worker {slot}"]
+    assert daemon.end() == 0
+
+
+def test_tunnels_go_to_fewer_workers(start):
+    daemon = start(TWO).ready()
+    old = workers(daemon)
+    change(daemon, WEB + "[worker]\ncount = 1\n")
+    reload(daemon, 2)
+    wait_for(lambda: all(gone(pid) for pid in old.values()))
+    assert [name for pid in old.values() for name, _ in takers(daemon, pid)] == ["worker-0", "worker-0"]
+    assert daemon.end() == 0
+
+
+def test_tunnels_that_stayed_may_go_at_the_next_reload(start):
+    daemon = start(WEB + "[worker]\ncount = 1\n").ready()
+    daemon.hold("drain-worker-0")
+    old = workers(daemon)["edged worker 0"]
+    reload(daemon, 2)
+    wait_for(lambda: len(takers(daemon, old)) == 1)
+    reload(daemon, 3)
+    wait_for(lambda: len(takers(daemon, old)) == 2)
+    assert len({pid for _, pid in takers(daemon, old)}) == 2
+    daemon.release("drain-worker-0")
+    assert daemon.end() == 0
+
+
+def test_a_worker_that_is_started_again_takes_what_is_left(start):
+    daemon = start(WEB + "[worker]\ncount = 1\n").ready()
+    daemon.hold("drain-worker-0")
+    old = workers(daemon)["edged worker 0"]
+    reload(daemon, 2)
+    ((_, taker),) = wait_for(lambda: takers(daemon, old))
+    os.kill(int(taker), signal.SIGKILL)
+    wait_for(lambda: len(takers(daemon, old)) == 2)
+    daemon.release("drain-worker-0")
+    assert daemon.end() == 0

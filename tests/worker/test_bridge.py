@@ -246,3 +246,22 @@ def test_a_slot_may_keep_some_of_its_sockets(engine):
         assert closed(secure)
 
     play(engine, scene)
+
+
+@pytest.mark.parametrize("way", ["hand_over", "take_over"])
+def test_the_way_for_tunnels_is_closed_when_the_engine_has_its_own(engine, way):
+    async def scene(bridge, nursery):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        fd = ours.detach()
+        engine.hold.clear()
+        nursery.start_soon(getattr(bridge, way), fd)
+        await until(lambda: engine.orders_left)
+        assert not closed(fd)
+        engine.hold.set()
+        await until(lambda: closed(fd))
+        assert engine.told == [way.replace("_", " ")]
+        theirs.close()
+        engine.handed_over, engine.taken_over = 3, 4
+        assert bridge.passed == (3, 4)
+
+    play(engine, scene)
