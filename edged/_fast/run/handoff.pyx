@@ -208,6 +208,16 @@ cdef void come_back(Core* core, Front* f) noexcept nogil:
     channel_again(core, <Channel*>x.front)
 
 
+cdef void try_again(Core* core) noexcept nogil:
+    """What the one before did not take, this one may."""
+    cdef Channel* c = core.all
+    core.handoff.look_ms = core.s.now_ms
+    while c != NULL:
+        if c.kind == CHANNEL_CLIENT and (<Front*>c.owner).exchange != NULL:
+            (<Front*>c.owner).exchange.flags &= ~<uint32_t>X_STAYS
+        c = c.next
+
+
 cdef Front* next_sent(Handoff* hands) noexcept nogil:
     cdef Front* f = <Front*>hands.sent[hands.first]
     check(hands.n > 0)
@@ -237,7 +247,7 @@ cdef bint hear(Core* core, Wire* wire) noexcept nogil:
             return False
         if word.kind == HANDOFF_AGREED and word.layout == BUNDLE_LAYOUT and not wire.agreed:
             wire.agreed = True
-            hands.look_ms = core.s.now_ms
+            try_again(core)
             continue
         if hands.n == 0 or word.number != wire.number - hands.n + 1 or word.kind not in (HANDOFF_TAKEN, HANDOFF_REFUSED):
             return False

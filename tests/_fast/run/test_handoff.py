@@ -30,6 +30,7 @@ from tests._fast.run.houses import (
 )
 
 KINDS = pytest.mark.parametrize("kind", [TCP, WEB], ids=["tcp", "websocket"])
+HOST = "127.0.0.1"
 SILENT_S = 2.0                                   # as handoff.pyx has it
 
 
@@ -62,6 +63,7 @@ def test_a_tunnel_goes_on_where_it_was(street, pair, kind):
     old, new = pair
     client, server = street.tunnel(kind)
     echo(client, server)
+    port = client.getsockname()[1]
     old.hand_over_to(new)
     moved(old, new)
     echo(client, server)
@@ -74,6 +76,7 @@ def test_a_tunnel_goes_on_where_it_was(street, pair, kind):
     until(lambda: street.served() == (0, 0) and new.is_empty())
     assert old.is_empty()
     (line,) = new.spoken()
+    assert line.startswith(f"{HOST}:{port} [")
     assert ("GET /chat" in line) == (kind == WEB)
     assert ("101" in line) == (kind == WEB)
     totals = street.arena.totals()
@@ -342,6 +345,24 @@ def test_names_limits_and_places_are_those_it_began_with(street):
     assert " tcp be/one " in line
 
 
+def test_where_slots_mean_something_else(street):
+    """After an upgrade that had to begin another arena: it counts there as somebody's, and nobody's count is touched."""
+    old = street.house(0)
+    client, server = street.tunnel()
+    elsewhere = Street()
+    new = elsewhere.house(0, listens=())
+    old.hand_over_to(new)
+    moved(old, new)
+    echo(client, server)
+    assert street.served() == elsewhere.served() == (0, 0)
+    client.close()
+    server.close()
+    until(new.is_empty)
+    assert elsewhere.arena.cell_totals(0)["served"] == 0
+    assert len(new.spoken()) == 1
+    elsewhere.close()
+
+
 def test_more_than_it_would_accept(street):
     old, new = street.house(0), street.house(1, listens=(), max_connections=1)
     pairs = [street.tunnel() for _ in range(5)]
@@ -535,11 +556,14 @@ def test_what_is_refused_stays(street):
     until(lambda: new.tunnels() == 1)
     (notice,) = until(old.engine.take_notices)
     assert "does not take it" in notice
+    assert (old.tunnels(), new.tunnels()) == (1, 1)
+    new.stop()
+    old.hand_over_to(third := street.house(2, listens=()))
+    moved(old, third)
     assert taken(server, len(up)) == up
     assert taken(client, len(down)) == down
     echo(client, server)
-    echo(*other)
-    assert (old.tunnels(), new.tunnels()) == (1, 1)
+    assert other[0].recv(1) == b""               # it went with the one that took it
 
 
 def test_a_taker_without_descriptors(street, pair):
