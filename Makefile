@@ -53,10 +53,7 @@ browser: $(STAMPS)/machine-browser $(STAMPS)/dev $(STAMPS)/built
 	$(PYTEST) tests/browser/browse.py $(ARGS)
 
 .PHONY: short-fuzz
-short-handoff: $(STAMPS)/machine-bench $(STAMPS)/dev $(STAMPS)/built tools
-	$(BIN)/python -m bench.loads.handoff $(ARGS)
-
-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
+short-fuzz: $(STAMPS)/machine-fuzz $(STAMPS)/dev
 	$(BIN)/python tests/fuzz/run.py --seconds 10
 
 lint: $(STAMPS)/dev
