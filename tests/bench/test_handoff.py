@@ -1,5 +1,6 @@
 """The hand-off load sees what is lost, and what grows."""
 
+import os
 import re
 import socket
 import threading
@@ -17,7 +18,7 @@ from bench.loads.handoff.numbered import PERIOD, READ_BYTES, Closed, Garbled, Re
 from bench.loads.handoff.play import Result, steps
 from bench.loads.handoff.program import Guests
 from bench.loads.handoff.visits import Doors, Plan
-from bench.loads.handoff.watch import DESCRIPTORS_LEAST, KIB_LEAST, Stand, grown
+from bench.loads.handoff.watch import DESCRIPTORS_LEAST, KIB_LEAST, Stand, descriptors_of, grown, lasting_sockets
 
 
 def test_streams_are_cut_anywhere() -> None:
@@ -72,10 +73,18 @@ def test_what_a_load_explains_is_no_growth() -> None:
 
 
 @pytest.mark.parametrize("more", [
-    {"processes": 4}, {"descriptors": 446 + 1}, {"kib": 90_000.0 + 90 * 41}, {"parent_kib": 18_000.0 + 1100},
+    {"processes": 4}, {"descriptors": 400 + 10}, {"kib": 90_000.0 + 90 * 41}, {"parent_kib": 18_000.0 + 1100},
 ], ids=lambda more: next(iter(more)))
 def test_growth_is_told(more: dict[str, float]) -> None:
     assert len(grown(STAND, replace(STAND, reloads=100, **more))) == 1
+
+
+def test_connections_are_no_lasting_descriptors() -> None:
+    before = descriptors_of(os.getpid(), lasting_sockets())
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_connection(door.getsockname()) as client, door.accept()[0], \
+            socket.socketpair()[0]:
+        assert client.fileno() > 0
+        assert descriptors_of(os.getpid(), lasting_sockets()) == before + 2
 
 
 def test_the_table_tells_every_loss_in_its_column() -> None:

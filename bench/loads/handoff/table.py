@@ -45,7 +45,7 @@ def lines(results: list[Result]) -> list[str]:
         ("its counter of requests", lambda r: f"{r.requests:,}; went back {r.went_back} times"),
         ("processes", stands(lambda s: f"{s.processes}", lambda r: f"; at most {r.processes_most}")),
         ("of these, old ones at the end", lambda r: f"{r.stands[-1].processes - r.settled_processes}" if r.stands else "–"),
-        ("descriptors", stands(lambda s: f"{s.descriptors}")),
+        ("descriptors, but TCP connections", stands(lambda s: f"{s.descriptors}")),
         ("memory (PSS), MiB", stands(lambda s: f"{s.kib / 1024:.1f}", lambda r: f"; at most {r.kib_most / 1024:.1f}")),
         ("of these, the parent's", stands(lambda s: f"{s.parent_kib / 1024:.1f}")),
         ("load core", lambda r: f"{r.load_core:.0%} over {r.seconds:.0f} s"),

@@ -5,23 +5,25 @@ import os
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .daemons import Daemon
 
-__all__ = ["Stand", "Watch", "grown", "settle", "stand_of"]
+__all__ = ["Stand", "Watch", "descriptors_of", "grown", "lasting_sockets", "settle", "stand_of"]
 
 LOOK_S = 0.25
 MEMORY_EVERY = 8                                 # looks: the kernel walks through all of it
 LOOKS = 9
 SPREAD_S = 0.1
+LISTENING = "0A"                                 # in /proc/net/tcp
 SETTLE_S = 12.0                                  # for old processes to finish what is slow, and tunnels that must end with them
 
-# Connections of the load come and go while it is looked at, buffers come and go with them, and Python keeps what it took at its
-# busiest: that is allowed once. What each reload may leave behind is allowed again for each: half a descriptor, which nobody can;
-# 40 KiB of all processes, which is what the sizes of two generations differ by, spread over ninety reloads; 10 KiB of the one that stays.
-DESCRIPTORS_LEAST, DESCRIPTORS_EACH = 12, 0.5
+# Connections come and go with the load, and so many are kept idle as its last burst needed: their descriptors are not counted, and their
+# buffers, as what Python took at its busiest, are allowed for once. The rest is for what a reload may be in the midst of: a few wires; 40
+# KiB of all processes for each reload, which is what two generations differ by, spread over ninety of them; 10 KiB of the one that stays.
+DESCRIPTORS_LEAST, DESCRIPTORS_EACH = 8, 0.1
 KIB_LEAST, KIB_EACH = 2048.0, 40.0
 PARENT_KIB_LEAST, PARENT_KIB_EACH = 1024.0, 10.0
 
@@ -32,7 +34,7 @@ class Stand:
 
     reloads: int
     processes: int
-    descriptors: int
+    descriptors: int             # of these, but TCP connections
     kib: float                   # proportional set size
     parent_kib: float            # of the process that stays
 
@@ -45,12 +47,13 @@ def settle(daemon: Daemon) -> None:
 
 
 def stand_of(daemon: Daemon, reloads: int) -> Stand:
-    """The fewest descriptors of some looks, as each connection that is under way counts; the middle of the memory."""
+    """The fewest descriptors of some looks, as messages between processes bear some; the middle of the memory."""
     processes, descriptors, kib, parent = [], [], [], []
     for _ in range(LOOKS):
         pids = daemon.pids()
         processes.append(len(pids))
-        descriptors.append(sum(map(descriptors_of, pids)))
+        lasting = lasting_sockets()
+        descriptors.append(sum(descriptors_of(pid, lasting) for pid in pids))
         kib.append(sum(map(kib_of, pids)))
         parent.append(kib_of(daemon.process.pid))
         time.sleep(SPREAD_S)
@@ -71,14 +74,33 @@ def grown(first: Stand, last: Stand) -> list[str]:
     return found
 
 
-def descriptors_of(pid: int) -> int:
-    """0: it is gone. The engine's thread may have a table of its own."""
+def descriptors_of(pid: int, lasting: set[str]) -> int:
+    """But TCP connections: of sockets, only those of `lasting`. 0: it is gone. The engine's thread has a table of its own."""
     tables = set()
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                tables.add(frozenset(os.listdir(f"/proc/{pid}/task/{thread}/fd")))
-    return sum(map(len, tables))
+            tables.add(frozenset(links_of(f"/proc/{pid}/task/{thread}/fd")))
+    return sum(not link.startswith("socket:") or link in lasting for table in tables for _, link in table)
+
+
+def links_of(directory: str) -> Iterator[tuple[str, str]]:
+    with contextlib.suppress(OSError):           # the thread has ended
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError):   # it was closed
+                yield name, os.readlink(f"{directory}/{name}")
+
+
+def lasting_sockets() -> set[str]:
+    """Unix sockets, and those that listen, which the kernel tells before all connections."""
+    inodes = [line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    for file in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(file) as rows:
+            next(rows)
+            for row in map(str.split, rows):
+                if row[3] != LISTENING:
+                    break
+                inodes.append(row[9])
+    return {f"socket:[{inode}]" for inode in inodes}
 
 
 def kib_of(pid: int) -> float:
