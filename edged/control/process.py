@@ -182,6 +182,8 @@ class _Control:
             match message:
                 case {"type": "worker", "index": int(index)} if len(fds) == 1:
                     nursery.start_soon(self._publisher.serve, index, Wire.from_fd(fds.pop()))
+                case {"type": "ping"}:
+                    await self._wire.send({"type": "pong"})
                 case {"type": "log_level", "level": str(level)}:
                     choose_level(level)
                 case {"type": "pause"}:

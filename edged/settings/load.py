@@ -294,7 +294,8 @@ class _Reader:
     def _run(self, run: RunTable) -> RunTable:
         if run.group and not run.user:
             self._problem("run.group", "it needs a user")
-        return replace(run, runtime_dir=self._absolute(run.runtime_dir), state_dir=self._absolute(run.state_dir))
+        pid_file = run.pid_file and self._absolute(run.pid_file)
+        return replace(run, runtime_dir=self._absolute(run.runtime_dir), state_dir=self._absolute(run.state_dir), pid_file=pid_file)
 
     def _check_router(self, router: RouterTable) -> None:
         if (router.override_hostname or router.override_domains) and not router.subdomain:

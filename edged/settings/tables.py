@@ -335,6 +335,7 @@ class RunTable:
         _truth("ROUTER_BIND_PORTS_AFTER_SYNC"),
     )
     core_dumps: bool = key(Flag(), False, "Let workers and control be dumped and traced. They hold private keys.")
+    pid_file: str = key(Text("a path"), "", "For managers that want one. It is there while all serve. Empty: none is written.")
 
 
 @dataclass(frozen=True, slots=True)

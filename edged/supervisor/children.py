@@ -58,6 +58,8 @@ class Child:
         self.name = "control" if wing == "control" else f"{wing} {index}"
         self.index = index
         self.started_s = trio.current_time()
+        self.asked_s: float | None = None        # when it was sent a ping that it has not answered yet
+        self.is_up = False                       # it has said anything
         ours, theirs = wire_pair()
         try:
             self._process = _spawn(wing, index, theirs, identity)

@@ -20,7 +20,7 @@ from edged.settings import Settings
 from edged.supervisor.children import Backoff, Child, Identity, how_it_ended
 from edged.supervisor.sockets import Sockets
 from edged.tls.tickets import Ratchet, now_ms
-from edged.wire import wire_pair
+from edged.wire import DESCRIPTORS_MOST, wire_pair
 
 __all__ = ["CONTROL", "STOP_S", "Ends", "Generation", "State"]
 
@@ -222,6 +222,7 @@ class Generation:
     async def _hear(self, child: Child, message: dict[str, Any], fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
+        child.is_up = True
         match child.name, message:
             case "control", {"type": "ready", "routes": int(routes)}:
                 log.info("%d %s", routes, "route" if routes == 1 else "routes")
@@ -234,6 +235,8 @@ class Generation:
                     self._paused.set()
             case _, {"type": "serving"} if child.name != "control":
                 self._serves(child.index)
+            case _, {"type": "pong"}:
+                child.asked_s = None
             case _, {"type": "drains", "open": int(here), "finished": int(finished), "handed_over": int(away)}:
                 self._told[child.pid] = (here, finished, away)
             case _:
@@ -273,8 +276,8 @@ class Generation:
         self._hand_over(slot, self.sockets.of_slot(slot), child)
 
     def _hand_over(self, slot: int, sockets: Sequence[tuple[int, int]], child: Child) -> None:
-        if sockets:
-            numbers, fds = zip(*sockets, strict=True)
+        for at in range(0, len(sockets), DESCRIPTORS_MOST):
+            numbers, fds = zip(*sockets[at : at + DESCRIPTORS_MOST], strict=True)
             child.tell({"type": "listen", "slot": slot, "listeners": numbers}, fds)
 
     def _serves(self, slot: int) -> None:

@@ -3,6 +3,7 @@
 It holds no routes and runs none of the compiled rooms.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,17 +18,21 @@ from edged import __version__
 from edged.child import hide_memory, name_process
 from edged.errors import StartError
 from edged.logs import choose_level, lines_to_stderr
+from edged.rights import KEPT_BY_SUPERVISOR, keep_only
 from edged.settings import Settings
 from edged.supervisor.children import Identity
 from edged.supervisor.ctl import Ctl, Outcome, Refused, Tell
-from edged.supervisor.generation import Generation
+from edged.supervisor.generation import STOP_S, Generation
+from edged.supervisor.given import Given, Store
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
-from edged.supervisor.notify import notify
+from edged.supervisor.notify import given_sockets, notify, watchdog_s
 from edged.supervisor.numbers import ListenerNumbers
+from edged.supervisor.pidfile import PidFile
 from edged.supervisor.reload import Reloads
 from edged.supervisor.rest import Rest
 from edged.supervisor.secrets import fitting_tickets
 from edged.supervisor.sockets import Sockets
+from edged.supervisor.watchdog import Watchdog
 from edged.tls.tickets import now_ms
 
 __all__ = ["Supervisor", "supervise"]
@@ -36,6 +41,7 @@ log = logging.getLogger("edged.supervisor")
 
 TURN_MOST_MS = 60_000                            # a machine that slept wakes up in another period
 WAITING_S = 10.0                                 # between two lines that say what a start waits for
+ENDS_MOST_S = 5 + 2 * STOP_S                     # for an end, beside the time that exchanges have
 
 
 def supervise(settings: Settings) -> int:
@@ -46,6 +52,7 @@ def supervise(settings: Settings) -> int:
     for note in settings.notes:
         log.warning("%s", note)
     supervisor = Supervisor(settings, started_s)
+    keep_only(KEPT_BY_SUPERVISOR)
     if not settings.run.core_dumps:
         hide_memory()                            # from the secret of tickets, and of what the environment may hold
     try:
@@ -66,12 +73,18 @@ class Supervisor:
         self._identity = child_identity(settings)
         raise_descriptor_limit(settings)
         make_directories(settings, self._identity)
-        self._ctl = open_ctl(settings, self._identity)
-        try:
-            self.sockets = Sockets(self._first.listeners, settings.worker.count, self._identity.group_id if self._identity else -1)
-        except StartError:
-            self._ctl.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            self._pid_file = PidFile(settings.run.pid_file, str(settings.origin("run.pid_file")))
+            undo.callback(self._pid_file.remove)
+            self._ctl = open_ctl(settings, self._identity)
+            undo.callback(self._ctl.close)
+            given = Given(given_sockets(), self._first.listeners)
+            self._store = Store(given.names)
+            self.sockets = Sockets(
+                self._first.listeners, settings.worker.count, self._identity.group_id if self._identity else -1, given=given,
+                kept=self._store.is_there,
+            )
+            undo.pop_all()
         self.arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
         self.tickets = fitting_tickets(settings, None)
         self.level = ""                          # of log lines, if an operator chose one
@@ -81,6 +94,7 @@ class Supervisor:
         self.present: Generation                 # the one that serves, or is to
         self.reloads: Reloads
         self._rest = Rest(self)
+        self._watchdog = Watchdog(watchdog_s(), lambda: self.present.children.values())
         self._nursery: trio.Nursery
         self._listening = False                  # connections are queued, not refused
         self._over = trio.Event()
@@ -88,6 +102,7 @@ class Supervisor:
         self._failure = ""
 
     def close(self) -> None:
+        self._pid_file.remove()
         self._ctl.close()
         self.sockets.close()
         os.close(self.arena_fd)
@@ -122,6 +137,7 @@ class Supervisor:
 
     def _listen(self) -> None:
         self.sockets.listen()
+        self.keep_sockets()
         self._listening = True
         self.sockets.tell_news(None)
         self.present.open_doors()
@@ -141,13 +157,29 @@ class Supervisor:
             self._failure = first.failure
             self._end(2)
             return
+        try:
+            self._pid_file.place()
+        except StartError as why:
+            self._failure = str(why)
+            self._end(2)
+            return
         first.serve()
         if self.standing == "starting":
             self.standing = "serving"
         count = len(first.slots)
         log.info("ready in %d ms: %d %s", (time.monotonic() - self._started_s) * 1000, count, "worker" if count == 1 else "workers")
-        notify("READY=1", f"MAINPID={os.getpid()}")
+        self.tell_ready()
         self.ready.set()
+        self._nursery.start_soon(self._watchdog.run)
+
+    def tell_ready(self) -> None:
+        """Tell the service manager that it serves, or that it has done what it was asked."""
+        if self.standing != "stopping":
+            notify("READY=1", f"MAINPID={os.getpid()}", f"STATUS={self.standing}: generation {self.present.number}")
+
+    def keep_sockets(self) -> None:
+        """Have the service manager keep those that there are now."""
+        self._store.keep(self.sockets.ours())
 
     async def _turn_tickets(self) -> None:
         """Forget secrets whose time is over. Workers that have them already turn them by themselves."""
@@ -160,6 +192,7 @@ class Supervisor:
     def take_over(self, new: Generation) -> None:
         """A generation that serves is the present one from now on."""
         self.present, self.sockets, self.tickets = new, new.sockets, new.tickets
+        self.keep_sockets()
         if not new.settings.run.core_dumps:
             hide_memory()
 
@@ -228,7 +261,9 @@ class Supervisor:
             return
         if self.standing != "stopping":
             self.standing = "stopping"
-            notify("STOPPING=1")
+            run = self.present.settings.run
+            longest_ms = 0 if now else run.drain_delay_ms + run.drain_timeout_ms
+            notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((longest_ms + ENDS_MOST_S * 1000) * 1000)}", "STATUS=stopping")
         self.reloads.give_up()
         self._nursery.start_soon(self._stop if now else self._drain)
 
@@ -246,8 +281,7 @@ class Supervisor:
             await trio.sleep(run.drain_delay_ms / 1000)
         log.info("draining: exchanges have %g s to end", run.drain_timeout_ms / 1000)
         self.present.leave()
-        self.sockets.turn_away()
-        self.sockets.close()                     # ours first: the queues end when the workers have emptied and closed theirs
+        self.sockets.leave()                     # ours first: the queues end when the workers have emptied and closed theirs
         self.present.drain()
         with trio.move_on_after(run.drain_timeout_ms / 1000):
             for generation in self.reloads.generations():

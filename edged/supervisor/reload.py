@@ -13,7 +13,7 @@ from edged.supervisor.anew import read_anew
 from edged.supervisor.ctl import Outcome, Tell
 from edged.supervisor.generation import Ends, Generation
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
-from edged.supervisor.notify import notify, reloading
+from edged.supervisor.notify import reloading
 from edged.supervisor.secrets import fitting_tickets
 from edged.supervisor.sockets import Sockets
 
@@ -143,14 +143,15 @@ class Reloads:
         except _Failed as why:
             return why.problems
         finally:
-            if ready.is_set() and self._supervisor.standing != "stopping":
-                notify("READY=1")
+            if ready.is_set():
+                self._supervisor.tell_ready()
         return ()
 
     async def _renew(self, settings: Settings, asked: _Asked) -> None:
         supervisor, old = self._supervisor, self._supervisor.present
-        if settings.run.runtime_dir != old.settings.run.runtime_dir:
-            raise _Failed(str(settings.problem("run.runtime_dir", f"{old.settings.run.runtime_dir} is in use until a restart")))
+        for key in ("runtime_dir", "pid_file"):
+            if (before := getattr(old.settings.run, key)) != getattr(settings.run, key):
+                raise _Failed(str(settings.problem(f"run.{key}", f"{before or 'none'} is in use until a restart")))
         settings = supervisor.numbers.number(settings)
         stripes = await self._stripes(settings.worker.count)
         try:

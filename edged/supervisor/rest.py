@@ -98,6 +98,7 @@ class Rest:
         if supervisor.present.resting:
             try:
                 supervisor.sockets.welcome()
+                supervisor.keep_sockets()
             except OSError as why:
                 raise Refused("state", f"it stays out of service: a listener cannot be opened again: {why.strerror}") from None
             if left := supervisor.present.wake():

@@ -1,7 +1,8 @@
 """The listening sockets. The supervisor binds them once and keeps them, so that no child's death closes a door.
 
 For each TCP listener there is one SO_REUSEPORT socket for each worker slot: the kernel spreads connections over them evenly.
-A unix listener has one socket that all workers share, as SO_REUSEPORT does not spread those.
+A unix listener has one socket that all workers share, as SO_REUSEPORT does not spread those. The sockets of a socket unit are dealt out
+to the slots as they are: with fewer than slots, some workers share one.
 """
 
 import contextlib
@@ -9,43 +10,39 @@ import ctypes
 import errno
 import logging
 import os
+import resource
 import socket
 import stat
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edged.errors import StartError
 from edged.model.listener import Listener
 from edged.settings.units import Address, address
+from edged.supervisor.given import Given, Taken
 from edged.supervisor.holder import holder
 
 log = logging.getLogger("edged.supervisor")
 
 _IP_FREEBIND = 15                                # not in the socket module
 _IPV6_FREEBIND = 78
-_SO_ATTACH_FILTER = 26
-_SO_DETACH_FILTER = 27
+_SO_BINDTOIFINDEX = 62
+_NOWHERE = 0x7FFFFFFF                            # the number of no interface
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _SO_DETACH_REUSEPORT_BPF = 68
 _RANDOM = 0xFFFFF000 + 56                        # SKF_AD_OFF + SKF_AD_RANDOM
-_FILTER = (                                      # classic BPF over the TCP header: code, jump if true, if false, constant
-    (0x30, 0, 0, 13),                            # the byte of flags
-    (0x54, 0, 0, 0x12),                          # its bits SYN and ACK
-    (0x15, 0, 1, 0x02),                          # SYN alone:
-    (0x06, 0, 0, 0),                             # drop
-    (0x06, 0, 0, 0xFFFFFFFF),                    # keep
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One listener's sockets: by slot for TCP, a single one for a unix socket."""
+    """One listener's sockets: by slot for TCP, a single one for a unix socket; those of a socket unit as they came."""
 
     listener: Listener
     address: Address                             # with the port that was really bound
     sockets: Sequence[socket.socket]
     file: tuple[int, int] = (0, 0)               # unix: device and inode, so that only our own file is removed
+    lent: bool = False                           # the service manager accepts there when we do not: it is neither shut nor changed
 
 
 class Sockets:
@@ -53,16 +50,26 @@ class Sockets:
 
     Raises StartError, and then holds none that `before` has not."""
 
-    def __init__(self, listeners: Sequence[Listener], slots: int, group_id: int = -1, before: "Sockets | None" = None) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], slots: int, group_id: int = -1, before: "Sockets | None" = None, given: Given | None = None,
+        *, kept: bool = False,
+    ) -> None:
+        """`given`: by the service manager, at a start; what no listener takes of that is closed. `kept`: it keeps what we leave, for a
+        daemon after us."""
         self.bound: list[Bound] = []
         self.open = False                        # clients may come
+        self._slots = slots
         self._group_id = group_id
         self._before = before.bound if before else []
+        self._kept: bool = before._kept if before else kept
+        self._given = given
+        taken = given.deal(listeners) if given else {}
         for listener in listeners:
             try:
                 wanted = address(listener.address)
                 self._refuse_overlap(listener, wanted)
-                self.bound.append(self._bind(listener, wanted, slots))
+                adopted = taken.get(listener.number)
+                self.bound.append(self._adopt(listener, adopted) if adopted else self._bind(listener, wanted))
             except StartError:
                 self.close_but(before)
                 raise
@@ -71,16 +78,34 @@ class Sockets:
                 self.close_but(before)
                 raise StartError(f'listener "{listener.name}": {wanted}: {message}') from None
 
-    def _bind(self, listener: Listener, wanted: Address, slots: int) -> Bound:
+    def _bind(self, listener: Listener, wanted: Address) -> Bound:
         known = next((bound for bound in self._before if _same_door(bound, listener, wanted)), None)
         if known is None:
             if wanted.path:
                 return _bind_unix(listener, wanted, self._group_id)
             shared = any(bound.address.port == wanted.port for bound in self._before)
-            return _bind_tcp(listener, wanted, slots, probe=not shared)
-        if wanted.path:
-            return Bound(listener, wanted, known.sockets, known.file)
-        return Bound(listener, known.address, [*known.sockets[:slots], *_more(listener, known.address, slots - len(known.sockets))])
+            let_go = self._given is not None and wanted.port in self._given.let_go
+            return _bind_tcp(listener, wanted, self._slots, probe=not shared and not let_go)
+        if wanted.path or known.lent:
+            return replace(known, listener=listener)
+        return Bound(listener, known.address, self._one_each(listener, known.address, known.sockets[: self._slots]))
+
+    def _adopt(self, listener: Listener, taken: Taken) -> Bound:
+        """Sockets of the service manager. Those that a daemon before us has left are ours; each may have connections in its queue, so
+        none is closed, though there are fewer slots now."""
+        if taken.lent or taken.address.path:
+            file = _file_of(taken.address.path) if taken.address.path else (0, 0)
+            return Bound(listener, taken.address, taken.sockets, file, taken.lent)
+        open_ones = [sock for sock in taken.sockets if not _is_shut_out(sock)]
+        whole = self._one_each(listener, taken.address, open_ones)
+        for sock in taken.sockets:
+            if sock not in open_ones:
+                sock.close()                     # it has kept the port until here
+        return Bound(listener, taken.address, whole)
+
+    def _one_each(self, listener: Listener, where: Address, sockets: Sequence[socket.socket]) -> list[socket.socket]:
+        """At least a socket for each slot: these, and new ones."""
+        return [*sockets, *_more(listener, where, self._slots - len(sockets))]
 
     def listen(self) -> None:
         """Let clients come to those that are new; what may change about the others is changed."""
@@ -92,10 +117,11 @@ class Sockets:
             for sock in bound.sockets:
                 if not bound.address.path:
                     _tune(sock, bound.listener)
-                elif not added:
+                elif not bound.lent:
                     os.chmod(bound.address.path, bound.listener.permissions)
                     os.chown(bound.address.path, -1, self._group_id)
-                sock.listen(bound.listener.backlog)
+                if not bound.lent:
+                    sock.listen(bound.listener.backlog)
         self._before = []
         self.open = True
 
@@ -125,7 +151,7 @@ class Sockets:
     def ends(self, slot: int, after: "Sockets") -> list[int]:
         """Numbers of the listeners whose socket of a slot is not among `after`."""
         kept = _descriptors(after.bound)
-        return [bound.listener.number for bound in self.bound if bound.sockets[0 if bound.address.path else slot].fileno() not in kept]
+        return [bound.listener.number for bound in self.bound if any(sock.fileno() not in kept for sock in self._dealt(bound, slot))]
 
     def close_but(self, others: "Sockets | None") -> None:
         """Close what others have not."""
@@ -134,24 +160,37 @@ class Sockets:
 
     def of_slot(self, slot: int) -> list[tuple[int, int]]:
         """Listener number and descriptor of each TCP listener's socket for one slot."""
-        return [(bound.listener.number, bound.sockets[slot].fileno()) for bound in self.bound if not bound.address.path]
+        tcp = [bound for bound in self.bound if not bound.address.path]
+        return [(bound.listener.number, sock.fileno()) for bound in tcp for sock in self._dealt(bound, slot)]
 
     def shared(self) -> list[tuple[int, int]]:
         """The same for the sockets that every worker has."""
         return [(bound.listener.number, bound.sockets[0].fileno()) for bound in self.bound if bound.address.path]
 
+    def _dealt(self, bound: Bound, slot: int) -> Sequence[socket.socket]:
+        """The sockets of a listener that the worker of a slot accepts on."""
+        return bound.sockets[slot :: self._slots] or [bound.sockets[slot % len(bound.sockets)]]
+
+    def ours(self) -> list[tuple[str, Sequence[socket.socket]]]:
+        """For whoever keeps them: names of listeners, and their sockets in the order of slots."""
+        mine = [bound for bound in self.bound if not bound.lent]
+        return [(bound.listener.name, [sock for sock in bound.sockets if sock.fileno() >= 0]) for bound in mine]
+
     def turn_away(self) -> None:
         """Let nobody into the queues any more, whoever still holds the sockets: what is in them can then be emptied, and nothing
-        is cut off when they are closed. New attempts go unanswered until then, and are refused when they are repeated."""
+        is cut off when they are closed. New attempts are refused. It is for good: `welcome` makes other sockets."""
         for bound in self.bound:
             for sock in bound.sockets:
-                if not bound.address.path:
-                    _drop_first_packets(sock)
+                if not bound.address.path and not bound.lent:
+                    _shut_out(sock)
 
     def refuse(self) -> None:
-        """Refuse connections, while nobody else holds the sockets. The addresses stay ours; `welcome` opens them again."""
+        """Refuse connections, while nobody else holds the sockets. The addresses stay ours; `welcome` opens them again. Who comes to a
+        socket of a socket unit waits there."""
         self.open = False
         for bound in self.bound:
+            if bound.lent:
+                continue
             for sock in bound.sockets:
                 if bound.address.path:
                     sock.close()
@@ -166,25 +205,36 @@ class Sockets:
         for number, bound in enumerate(self.bound):
             if bound.address.path and bound.sockets[0].fileno() < 0:
                 self.bound[number] = _bind_unix(bound.listener, bound.address, self._group_id)
-            elif not bound.address.path:
+            elif not bound.address.path and not bound.lent:
+                self.bound[number] = replace(bound, sockets=self._one_each(bound.listener, bound.address, ()))
                 for sock in bound.sockets:
-                    _let_first_packets_in(sock)
-                    _bind_again(sock, bound.address)
+                    sock.close()
         self.listen()
 
+    def leave(self) -> None:
+        """The end: close our copies, once nobody is let in any more. What the service manager keeps stays open: who comes from now on
+        waits there for the next daemon."""
+        if not self._kept:
+            self.turn_away()
+        self.close()
+
     def close(self) -> None:
-        """Close our copies, and remove the files of unix sockets. May be called again."""
-        self._close(self.bound, set())
+        """Close our copies, and remove the files of unix sockets, unless they are kept. May be called again."""
+        for bound in self.bound:
+            for sock in bound.sockets:
+                sock.close()
+            if bound.address.path and not bound.lent and not self._kept:
+                _remove(bound.address.path, bound.file)
         self.bound = []
 
     def _close(self, doors: Sequence[Bound], kept: set[int], *, turn_away: bool = False) -> None:
         for bound in doors:
             going = [sock for sock in bound.sockets if sock.fileno() not in kept]
             for sock in going:
-                if turn_away and not bound.address.path and len(going) == len(bound.sockets):
-                    _drop_first_packets(sock)
+                if turn_away and not bound.address.path and not bound.lent and len(going) == len(bound.sockets):
+                    _shut_out(sock)
                 sock.close()
-            if going and bound.address.path:
+            if going and bound.address.path and not bound.lent:
                 _remove(bound.address.path, bound.file)
 
     def _explain(self, wanted: Address, why: OSError) -> str:
@@ -192,6 +242,9 @@ class Sockets:
             return self._taken(wanted)
         if why.errno == errno.EACCES and not wanted.path:
             return "permission denied: a port below 1024 needs root, CAP_NET_BIND_SERVICE, or a lower net.ipv4.ip_unprivileged_port_start"
+        if why.errno == errno.EMFILE:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            return f"no descriptor is left: this process may open {most} (LimitNOFILE= of a unit, ulimit -n)"
         if why.errno == errno.EADDRNOTAVAIL:
             return "no interface has this address; freebind = true lets it come later"
         return why.strerror or str(why)
@@ -303,24 +356,15 @@ def _spread_over_all(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
 
 
-def _drop_first_packets(sock: socket.socket) -> None:
-    """Attach a packet filter that drops what would begin a connection; handshakes that have begun may end."""
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _FILTER))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_FILTER), ctypes.addressof(program)))
+def _shut_out(sock: socket.socket) -> None:
+    """Take a listening socket away from all interfaces: what would begin a connection is refused; what is in its queue stays, and
+    handshakes that have begun may end. Anybody may do so once; only CAP_NET_RAW undoes it."""
+    with contextlib.suppress(PermissionError):           # it is done already, or this is a kernel before 5.7
+        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NOWHERE)
 
 
-def _bind_again(sock: socket.socket, where: Address) -> None:
-    """A port that the kernel chose is let go by a shutdown, one that was asked for is not."""
-    try:
-        sock.bind((where.host, where.port))
-    except OSError as why:
-        if why.errno != errno.EINVAL:            # it is bound
-            raise
-
-
-def _let_first_packets_in(sock: socket.socket) -> None:
-    with contextlib.suppress(FileNotFoundError):         # there was no filter
-        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+def _is_shut_out(sock: socket.socket) -> bool:
+    return sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) == _NOWHERE
 
 
 def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
@@ -330,11 +374,15 @@ def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
         sock.bind(wanted.path)
         os.chmod(wanted.path, listener.permissions)      # nobody can connect before listen()
         os.chown(wanted.path, -1, group_id)
-        found = os.stat(wanted.path)
+        return Bound(listener, wanted, [sock], _file_of(wanted.path))
     except OSError:
         sock.close()
         raise
-    return Bound(listener, wanted, [sock], (found.st_dev, found.st_ino))
+
+
+def _file_of(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def clear_stale(path: str) -> None:

@@ -31,6 +31,8 @@ __all__ = ["worker_main"]
 
 log = logging.getLogger("edged.worker")
 
+TURN_LOOK_S = 0.02                               # between two looks at the engine's turns
+
 NEWS_S = 0.2                                     # between two words to the supervisor about how a drain gets on
 
 
@@ -107,6 +109,8 @@ class Worker:
                 case {"type": "reopen_logs"}:
                     if self._shipping is not None:
                         self._shipping.reopen()
+                case {"type": "ping"}:
+                    nursery.start_soon(self._answer_ping)
                 case {"type": "log_level", "level": str(level)}:
                     choose_level(level)
                 case {"type": "hand_over" | "take_over" as what} if len(fds) == 1:
@@ -121,6 +125,18 @@ class Worker:
                     log.warning("the supervisor said what nobody expects: %.40s", message["type"])
             for fd in fds:
                 os.close(fd)
+
+    async def _answer_ping(self) -> None:
+        """Only if the engine takes its turns: one a second at least."""
+        if self._bridge is not None:
+            turns = self._turns()
+            while self._turns() == turns:  # noqa: ASYNC110 - the engine tells nobody
+                await trio.sleep(TURN_LOOK_S)
+        with contextlib.suppress(WireClosed):    # `_obey` sees that too
+            await self._wire.send({"type": "pong"})
+
+    def _turns(self) -> int:
+        return int(self._arena.read_tally(self._stripe)["turns"])
 
     # control
 

@@ -6,6 +6,7 @@ Started as `child.py WING INDEX FD`, in place of the real command. The directory
   hold-drain-worker-N           it accepts no more, and does not leave after a drain until the file is gone
   open-worker-N                 it has as many exchanges as stand there when it is told to drain
   deaf                          workers do not leave when they are told to drain or stop
+  mute-control, mute-worker-N   it answers no ping
 """
 
 import contextlib
@@ -30,6 +31,11 @@ async def held(name):
         sys.exit(3)
 
 
+async def answer_ping(name, wire):
+    if not (FAKES / f"mute-{name}").exists():
+        await wire.send({"type": "pong"})
+
+
 def say(name, line):
     print(f"fake {name}: {line}", file=sys.stderr, flush=True)
 
@@ -50,6 +56,8 @@ async def control(settings, wire, arena_fd, _stripe):
                 say("control", "that worker is gone already")
         elif message["type"] in ("stop", "retire"):
             return
+        elif message["type"] == "ping":
+            await answer_ping("control", wire)
         elif message["type"] == "log_level":
             say("control", f"log level {message['level']}")
         elif message["type"] == "pause":
@@ -91,6 +99,8 @@ class FakeWorker:
                     case "unlisten":
                         for scope in self.open.pop(message["slot"], []):
                             scope.cancel()
+                    case "ping":
+                        await answer_ping(self.name, wire)
                     case "log_level":
                         say(self.name, f"log level {message['level']}")
                     case "hand_over":

@@ -25,10 +25,25 @@ def wait_for(what, told="it"):
     raise AssertionError(f"{told} did not happen")
 
 
+# As a service manager starts it, which knows the process id and puts the descriptors from 3 on.
+GIVEN = """
+import os, sys
+fds = [int(word) for word in sys.argv[1].split()]
+for number, fd in enumerate(fds):
+    os.dup2(fd, 100 + number)
+for number in range(len(fds)):
+    os.dup2(100 + number, 3 + number)
+os.closerange(3 + len(fds), 100 + len(fds))
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Daemon:
     """It runs in a process of its own, steered through files in `fakes`."""
 
-    def __init__(self, directory, settings, environ):
+    def __init__(self, directory, settings, environ, given=()):
+        """`given`: by a service manager, names and descriptors of sockets."""
         self.fakes = directory / "fakes"
         self.fakes.mkdir(exist_ok=True)
         self.config = directory / "edged.toml"
@@ -37,10 +52,14 @@ class Daemon:
         )
         self._stderr = directory / "stderr"
         path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
+        words = [sys.executable, str(ROOT / "tests/fakes/supervised.py"), "--config", str(self.config)]
+        fds = [fd for _, fd in given]
+        if given:
+            environ = environ | {"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(name for name, _ in given)}
+            words = [sys.executable, "-c", GIVEN, " ".join(map(str, fds)), *words]
         with open(self._stderr, "wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "tests/fakes/supervised.py"), "--config", str(self.config)], stderr=stderr,
-                env=os.environ | {"FAKES": str(self.fakes), "PYTHONPATH": path} | environ,
+                words, stderr=stderr, pass_fds=fds, env=os.environ | {"FAKES": str(self.fakes), "PYTHONPATH": path} | environ,
             )
 
     def lines(self):

@@ -328,16 +328,6 @@ def test_orphans_leave(start):
         wait_for(lambda pid=pid: gone(pid))
 
 
-def test_the_service_manager_is_told(start, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
-        daemon = start(TWO, NOTIFY_SOCKET=str(tmp_path / "notify"))
-        assert manager.recv(1000).decode().splitlines() == ["READY=1", f"MAINPID={daemon.process.pid}"]
-        assert daemon.end() == 0
-        assert manager.recv(1000) == b"STOPPING=1"
-
-
 def test_unix_sockets_are_shared_and_removed(start, tmp_path):
     path = tmp_path / "web.sock"
     daemon = start(f'[[listener]]\naddress = "unix:{path}"\npermissions = 0o600\n[worker]\ncount = 2\n').ready()

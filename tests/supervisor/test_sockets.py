@@ -7,6 +7,7 @@ import pytest
 
 from edged.errors import StartError
 from edged.model.listener import Listener
+from edged.supervisor.given import Given
 from edged.supervisor.sockets import Sockets
 
 
@@ -202,8 +203,8 @@ def test_who_is_turned_away_loses_nothing_and_who_is_in_stays(bind):
     where = door.getsockname()
     waiting = socket.create_connection(where, timeout=5)
     sockets.turn_away()
-    with pytest.raises(TimeoutError):
-        socket.create_connection(where, timeout=0.2)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(where, timeout=5)
     waiting.sendall(b"still here")
     door.setblocking(True)
     accepted, _ = door.accept()
@@ -303,3 +304,67 @@ def test_what_fails_leaves_the_present_ones_alone(bind, tmp_path):
         Sockets([listener(f"127.0.0.1:{port}"), listener(f"unix:{tmp_path}/s", 1), listener(f"unix:{tmp_path}/file", 2)], 4, before=before)
     socket.create_connection(("127.0.0.1", port), timeout=5).close()
     assert (tmp_path / "s").exists()
+
+
+def lent(address, count):
+    """Sockets as those of a socket unit."""
+    made = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(made[0].getsockname() if made else address)
+        sock.listen()
+        made.append(sock)
+    return made
+
+
+@pytest.mark.parametrize(("count", "dealt"), [(1, [[0], [0]]), (2, [[0], [1]]), (3, [[0, 2], [1]]), (5, [[0, 2, 4], [1, 3]])])
+def test_lent_sockets_are_dealt_out_as_they_are(count, dealt):
+    given = lent(("127.0.0.1", 0), count)
+    one = listener(f"127.0.0.1:{given[0].getsockname()[1]}")
+    sockets = Sockets([one], 2, given=Given([("l0", sock) for sock in given], [one]))
+    fds = [sock.fileno() for sock in given]
+    assert [[fds.index(fd) for _, fd in sockets.of_slot(slot)] for slot in range(2)] == dealt
+    assert sockets.ours() == []
+    after = Sockets([one], 3, before=sockets)    # a reload with another number of workers
+    assert [sock.fileno() for sock in after.bound[0].sockets] == fds
+    assert after.ends(0, sockets) == after.ends(2, sockets) == []
+    sockets.turn_away()
+    sockets.refuse()
+    sockets.welcome()
+    with socket.create_connection(given[0].getsockname(), timeout=5):
+        after.leave()
+    assert [sock.fileno() for sock in given] == [-1] * count
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_kept_stays_open_at_the_end(tmp_path, kept):
+    listeners = [listener("127.0.0.1:0"), listener(f"unix:{tmp_path}/s", 1)]
+    sockets = Sockets(listeners, 1, kept=kept)
+    sockets.listen()
+    copies = [bound.sockets[0].dup() for bound in sockets.bound]
+    sockets.leave()
+    assert (tmp_path / "s").exists() == kept
+    for copy in copies:
+        with copy, socket.socket(copy.family) as client:
+            client.settimeout(5)
+            if kept:
+                client.connect(copy.getsockname())
+            else:
+                with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+                    client.connect(copy.getsockname())
+
+
+def test_after_a_rest_there_are_other_sockets_on_the_same_port(bind):
+    sockets = bind(listener("127.0.0.1:0"))
+    sockets.listen()
+    where = sockets.bound[0].sockets[0].getsockname()
+    before = {os.fstat(sock.fileno()).st_ino for sock in sockets.bound[0].sockets}
+    sockets.turn_away()
+    sockets.refuse()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(where, timeout=5)
+    sockets.welcome()
+    with socket.create_connection(where, timeout=5):
+        pass
+    assert before.isdisjoint({os.fstat(sock.fileno()).st_ino for sock in sockets.bound[0].sockets})

@@ -7,6 +7,7 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged.wire import WireClosed
+from edged.worker.process import Worker
 from edged.worker.shipping import Shipping
 from tests.worker.stage import ask, play
 
@@ -186,3 +187,33 @@ def test_trouble_with_lines_is_told_at_its_begin_and_end(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "access lines are being lost: the disk is full", "access lines flow again; 8 were lost",
     ]
+
+
+def test_it_answers_pings_before_and_after_it_has_an_engine(tmp_path):
+    async def scene(stage):
+        await stage.wire.send({"type": "ping"})
+        assert (await stage.wire.receive())[0] == {"type": "pong"}
+        await stage.serving()
+        for _ in range(2):
+            await stage.wire.send({"type": "ping"})
+            assert (await stage.wire.receive())[0] == {"type": "pong"}
+        await stage.wire.send({"type": "stop"})
+
+    play(tmp_path, scene)
+
+
+def test_an_engine_that_takes_no_turn_leaves_a_ping_unanswered(tmp_path, monkeypatch):
+    turns = [7]
+    monkeypatch.setattr(Worker, "_turns", lambda self: turns[0])
+
+    async def scene(stage):
+        await stage.serving()
+        await stage.wire.send({"type": "ping"})
+        with trio.move_on_after(1.5) as waiting:         # an engine without work takes one a second
+            await stage.wire.receive()
+        assert waiting.cancelled_caught
+        turns[0] += 1
+        assert (await stage.wire.receive())[0] == {"type": "pong"}
+        await stage.wire.send({"type": "stop"})
+
+    play(tmp_path, scene)

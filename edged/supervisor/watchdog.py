@@ -1,0 +1,61 @@
+"""Signs of life for the service manager, given only while control and every worker answer."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import trio
+
+from edged.supervisor.notify import notify
+
+__all__ = ["Watchdog"]
+
+log = logging.getLogger("edged.supervisor")
+
+COMES_UP_S = 60.0                                # for a process that was just started, on a machine that is busy
+
+
+class Asked(Protocol):
+    """What is used of a child."""
+
+    name: str
+    pid: int
+    asked_s: float | None                        # when it was sent a ping that it has not answered yet
+    is_up: bool                                  # it has said anything
+
+    def tell(self, message: dict[str, Any]) -> None: ...
+
+
+class Watchdog:
+    """Asks every child four times within the service manager's patience, and each has half of it to answer; more until it has come up
+    and said its first word. While one is late, there is no sign of life. A child that has ended is not late: it is the supervisor's own
+    affair, which starts it again."""
+
+    def __init__(self, patience_s: float, children: Callable[[], Iterable[Asked]]) -> None:
+        """`patience_s` 0: nobody waits for signs of life. `children`: those that are to answer now."""
+        self._patience_s = patience_s
+        self._children = children
+        self._late: dict[int, str] = {}          # process id and name of those that a line has told of
+
+    async def run(self) -> None:
+        while self._patience_s:
+            self.turn(trio.current_time())
+            await trio.sleep(self._patience_s / 4)
+
+    def turn(self, now_s: float) -> None:
+        """Ask all that have answered, and give a sign of life unless somebody is late."""
+        late = {}
+        children = {child.pid: child for child in self._children()}
+        for child in children.values():
+            if child.asked_s is None:
+                child.asked_s = now_s
+                child.tell({"type": "ping"})
+            elif now_s - child.asked_s >= (self._patience_s / 2 if child.is_up else max(self._patience_s / 2, COMES_UP_S)):
+                late[child.pid] = child.name
+        for pid in late.keys() - self._late.keys():
+            log.error("%s (process %d) does not answer: the service manager gets no sign of life", late[pid], pid)
+        for pid in self._late.keys() & children.keys() - late.keys():
+            log.warning("%s (process %d) answers again", self._late[pid], pid)
+        self._late = late
+        if not late:
+            notify("WATCHDOG=1")
