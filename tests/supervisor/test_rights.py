@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edged.rights import KEPT_BY_SUPERVISOR
 from tests.fakes.daemon import ROOT, Daemon
 
 NONE = "0" * 16
@@ -70,11 +72,36 @@ def test_children_run_as_the_user_with_its_groups(daemon, user):
         assert sorted(map(int, told["Groups"].split())) == sorted(expected)
 
 
+def test_the_supervisor_keeps_what_a_reload_needs(daemon):
+    told = status(daemon.process.pid)
+    here = int(status(os.getpid())["CapPrm"], 16)
+    kept = f"{sum(1 << capability for capability in KEPT_BY_SUPERVISOR) & here:016x}"
+    assert [told[name] for name in ("CapInh", "CapPrm", "CapEff")] == [kept] * 3
+    assert told["NoNewPrivs"] == "1"
+    assert told["CapBnd"] == NONE or not IS_ROOT
+    assert told["Uid"].split() == [str(os.geteuid())] * 4
+
+
 def test_children_have_no_capability_and_gain_none(daemon):
     for pid in daemon.children().values():
         told = status(pid)
         assert [told[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [NONE] * 4
         assert told["NoNewPrivs"] == "1"
+        assert told["CapBnd"] == NONE or not IS_ROOT
+
+
+def test_a_reload_binds_and_starts_with_what_is_left(daemon, user):
+    """A new listener, new processes as the same user, and the old ones ended."""
+    before = daemon.children()
+    daemon.config.write_text(daemon.config.read_text() + '[[listener]]\nname = "more"\naddress = "127.0.0.1:0"\n')
+    daemon.send(signal.SIGHUP)
+    daemon.said(r'listening on 127\.0\.0\.1:\d+ \(http, "more"\)')
+    daemon.said("generation 1 has left")
+    after = daemon.children()
+    assert set(after.values()).isdisjoint(before.values())
+    for pid in after.values():
+        assert status(pid)["Uid"].split() == [str(user.pw_uid)] * 4
+        assert status(pid)["CapEff"] == NONE
 
 
 def test_whoever_is_root_already_needs_to_be_no_other_user(directory):
