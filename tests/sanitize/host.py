@@ -1,4 +1,6 @@
-"""The process under the sanitizer: one engine, tables and keys that change all the time, and a look at what is left in the end.
+"""The process under the sanitizer: an engine, tables and keys that change all the time, and a look at what is left in the end.
+
+A second engine takes all tunnels that may move, and gives them back: they go round and round.
 
 Hears one command a line and answers each with a line of JSON: first its listeners' ports, then the answers to
 
@@ -51,9 +53,10 @@ class Host:
         self.ports = ports
         self.dice = random.Random(0)
         arena_fd = os.memfd_create("arena")
-        self.arena = Arena(arena_fd, slots=SLOTS, stripes=1)
+        self.arena = Arena(arena_fd, slots=SLOTS, stripes=2)
         os.close(arena_fd)
         self.arena.open_stripe(0)
+        self.arena.open_stripe(1)
         self.engine: Engine | None = Engine(self.arena, 0, {**CONFIG, **config})
         self.json = config.get("log_format") == "json"
         self.builder = TableBuilder()
@@ -70,8 +73,27 @@ class Host:
                 self.keys.spoken(one.number),
             )
         self.swap()
-        self.thread = threading.Thread(target=self.engine.run, name="engine", daemon=True)
-        self.thread.start()
+        self.annex: Engine | None = Engine(self.arena, 1, {**CONFIG, **config})
+        self.threads = [threading.Thread(target=one.run, name="engine", daemon=True) for one in (self.engine, self.annex)]
+        for thread in self.threads:
+            thread.start()
+        self.lead(self.engine, self.annex)
+        self.lead(self.annex, self.engine)
+
+    def lead(self, giver: Engine, taker: Engine) -> None:
+        """A way for tunnels."""
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        giver.hand_over(ends[0].fileno())
+        taker.take_over(ends[1].fileno())
+        while giver.orders_left or taker.orders_left:
+            time.sleep(0.001)
+        for end in ends:
+            end.close()
+
+    def taken_lines(self) -> list[bytes]:
+        assert self.engine is not None
+        assert self.annex is not None
+        return [*self.engine.ring.take(), *self.annex.ring.take()]
 
     def swap(self) -> None:
         """New certificates and a new table, and slots as control keeps them."""
@@ -96,7 +118,7 @@ class Host:
             self.swap()
             self.next_swap_s = time.monotonic() + SWAP_S
         self.engine.take_retired()
-        lines = self.engine.ring.take()
+        lines = self.taken_lines()
         self.lines += len(lines)
         if self.json:
             for line in lines[:3]:
@@ -107,9 +129,11 @@ class Host:
 
     def facts(self) -> dict[str, Any]:
         assert self.engine is not None
+        assert self.annex is not None
         return {
-            "tables": self.version, "held": self.engine.tables_held, "lines": self.lines, "dropped": self.engine.ring.dropped,
-            "totals": self.arena.totals(),
+            "tables": self.version, "held": self.engine.tables_held, "lines": self.lines,
+            "dropped": self.engine.ring.dropped + self.annex.ring.dropped, "totals": self.arena.totals(),
+            "moved": self.engine.taken_over + self.annex.taken_over,
         }
 
     def gauges(self) -> dict[str, int]:
@@ -118,7 +142,7 @@ class Host:
         left = {name: totals[name] for name in ("connections", "exchanges", "tunnels", "pooled", "buffers")}
         left |= {f"listener {n}": self.arena.listener_totals(n)["current"] for n in range(len(self.sockets))}
         for slot in range(1, SLOTS):
-            cell = self.arena.cell(0, slot)
+            cell = self.arena.cell_totals(slot)
             left |= {f"{name} of slot {slot}": cell[name] for name in ("served", "queued") if cell[name]}
         return {name: value for name, value in left.items() if value}
 
@@ -140,15 +164,18 @@ class Host:
 
     def stop(self, findings: list[str]) -> dict[str, Any]:
         assert self.engine is not None
+        assert self.annex is not None
         self.engine.stop()
-        self.thread.join(IDLE_S)
-        if self.thread.is_alive():
-            findings.append("the engine's thread does not end")
+        self.annex.stop()
+        for thread in self.threads:
+            thread.join(IDLE_S)
+            if thread.is_alive():
+                findings.append("the engine's thread does not end")
         left = self.gauges()
         left.pop("buffers", None)                # told by the loop, which is over
         if left:
             findings.append(f"after the engine has stopped: {left}")
-        self.lines += len(self.engine.ring.take())
+        self.lines += len(self.taken_lines())
         facts = self.facts()
         if facts["lines"] + facts["dropped"] < facts["totals"]["requests"]:
             findings.append(f"{facts['lines']} access lines and {facts['dropped']} dropped ones for {facts['totals']['requests']} requests")
@@ -161,26 +188,27 @@ class Host:
                 return False
             assert self.engine is not None
             self.engine.take_retired()
-            self.lines += len(self.engine.ring.take())
+            self.lines += len(self.taken_lines())
             time.sleep(0.01)
         return True
 
     def descriptors(self) -> list[str]:
-        """The engine's thread has a table of its own: in it are the listeners, spare pipes, and nothing else that it ever opened."""
-        place = Path(f"/proc/self/task/{self.thread.native_id}/fd")
+        """The engine's thread has a table of its own: in it are the listeners, the way for tunnels, spare pipes, and nothing else that it
+        ever opened."""
+        place = Path(f"/proc/self/task/{self.threads[0].native_id}/fd")
         kinds = []
         for link in place.iterdir():
             with contextlib.suppress(FileNotFoundError):         # that of this very look
                 kinds.append(os.readlink(link).split(":")[0])
         findings = []
-        if kinds.count("socket") != len(self.sockets):
+        if kinds.count("socket") != len(self.sockets) + 1:
             findings.append(f"{kinds.count('socket')} sockets are open, {len(self.sockets)} are listening")
         if kinds.count("pipe") > 2 * SPARE_PIPES + 3:
             findings.append(f"{kinds.count('pipe')} ends of pipes are open")
         return findings
 
     def free(self) -> None:
-        self.engine = None
+        self.engine = self.annex = None
         for bound in self.sockets:
             bound.close()
 

@@ -258,10 +258,13 @@ class Round:
             self.findings.append(f"{done:,} requests were made, {self._requests:,} are wanted")
         if facts.get("tables", 0) < SWAPS_LEAST * self._requests // 500_000:
             self.findings.append(f"only {facts.get('tables')} tables were in force")
+        if not facts.get("moved"):
+            self.findings.append("no tunnel went to the other engine")
         print(f"{self.name}: {done:,} requests on {totals.get('accepted', 0):,} connections, {totals.get('answered_here', 0):,} answered"
               f" here, {totals.get('spliced', 0) >> 20:,} MiB spliced, {facts.get('tables', 0):,} tables, {facts.get('lines', 0):,} access"
-              f" lines and {facts.get('dropped', 0):,} dropped, {sum(self._crowd.visits.values()):,} odd visits;"
-              f" {time.monotonic() - self._began_s:.0f} s; {len(self.findings)} findings", flush=True)
+              f" lines and {facts.get('dropped', 0):,} dropped, {facts.get('moved', 0):,} tunnels moved,"
+              f" {sum(self._crowd.visits.values()):,} odd visits; {time.monotonic() - self._began_s:.0f} s;"
+              f" {len(self.findings)} findings", flush=True)
 
 
 def memcheck(build: Path) -> tuple[list[str], dict[str, str]]:

@@ -314,16 +314,16 @@ def test_a_peer_that_is_gone_is_noticed_by_the_next_one(street, pair):
 
 def test_silence_counts_on(street):
     """A tunnel that is silent for too long ends when it would have ended."""
-    old, new = street.house(0, timeouts={"tunnel_ms": 1500}), street.house(1, listens=(), timeouts={"tunnel_ms": 1500})
+    old, new = street.house(0, timeouts={"tunnel_ms": 3000}), street.house(1, listens=(), timeouts={"tunnel_ms": 3000})
     client, server = street.tunnel()
     echo(client, server)
     began_s = time.monotonic()
-    until(lambda: time.monotonic() > began_s + 1.0)
+    until(lambda: time.monotonic() > began_s + 2.0)
     old.hand_over_to(new)
     moved(old, new)
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert 1.4 < time.monotonic() - began_s < 2.3
+    assert 2.9 < time.monotonic() - began_s < 4.9
     (line,) = until(new.spoken)
     assert " cD " in line
     server.close()
@@ -381,7 +381,7 @@ def test_whoever_drains_has_nothing_left_at_once(street, pair):
     old.engine.drain()
     old.hand_over_to(new)
     until(lambda: old.engine.idle)
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 3.0      # a few milliseconds, on a machine that has them
     for client, server in pairs:
         echo(client, server)
 
