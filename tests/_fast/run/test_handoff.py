@@ -611,13 +611,18 @@ def test_the_end_of_the_giver_cuts_what_it_still_has(street, pair):
 # --- many --------------------------------------------------------------------------------------------------------------
 
 
-def test_thousands(street, pair):
+@pytest.fixture
+def descriptors():
+    """How many there may be: as many as the system lets us have, up to what ten thousand tunnels need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 24_000), hard))
+    yield min(hard, 24_000)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands(street, descriptors, pair):
     """Nothing is left of them with the giver, and they cost the taker what they cost the giver."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with contextlib.suppress(ValueError, PermissionError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, 24_000), max(hard, 24_000)))
-    n = min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300) // 2)
+    n = min(10_000, (descriptors - 300) // 2)
     old, new = pair
     files = old.open_files(), new.open_files()
     pairs = [street.tunnel() for _ in range(n)]
