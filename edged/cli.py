@@ -37,6 +37,7 @@ Serve in the foreground until a signal says otherwise:
   SIGINT    at once, status 0
   SIGHUP    reload, as `edged ctl reload` does: settings and code are read anew, new processes take over once they serve, the old
             ones end what they have (as long as [run] drain_timeout); where anything is wrong all stays as it is, and the log says why
+  SIGUSR2   upgrade, as `edged ctl upgrade` does: the program that is installed now takes over this process, and reloads
   SIGUSR1   open log files anew, after rotation
 Route files need no signal: they are read again when they change. Status 2: it could not start, and one line says why.
 
@@ -124,9 +125,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     from edged.settings.load import load
-    from edged.supervisor.process import supervise
+    from edged.supervisor.legacy import inherited
+    from edged.supervisor.process import supervise, take_over
 
-    return supervise(load(options.config))
+    left = inherited()
+    return take_over(left) if isinstance(left, int) else supervise(load(options.config), left)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -175,11 +178,16 @@ def _certs(options: argparse.Namespace) -> int:
 
 
 def _wing(words: Sequence[str]) -> int:
-    """A child of the supervisor: `wing worker 3 FD` or `wing control 0 FD`, FD being its end of the wire; or `wing settings FILE`."""
+    """A child of the supervisor: `wing worker 3 FD` or `wing control 0 FD`, FD being its end of the wire; or what looks at
+    the settings and at this program for it: `wing settings FILE`, `wing trial FILE`."""
     if words[0] == "settings":
         from edged.anew import tell_settings
 
         return tell_settings(words[1])
+    if words[0] == "trial":
+        from edged.trial import tell_trial
+
+        return tell_trial(words[1])
     from edged.child import run_child
 
     wing, index, fd = words[0], int(words[1]), int(words[2])

@@ -44,7 +44,8 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = trio.socket.from_stdlib_socket(sock)
         self._sending = trio.Lock()
-        self._unsent = b""                       # the rest of a message whose first bytes are on their way
+        self.begun = 0                           # messages of which the first byte, and so the descriptors, are on their way
+        self._unsent = b""                       # the rest of the last of them
         self._received = bytearray()             # of the message that is being received
         self._received_fds: list[int] = []
         self._receiving = trio.Lock()
@@ -72,6 +73,7 @@ class Wire:
                 raise WireClosed(f"the other end is gone: {why.strerror}") from None
             except trio.ClosedResourceError:
                 raise WireClosed("this end is closed") from None
+            self.begun += 1
             self._unsent = data[sent:]
             await self._flush()
 
@@ -128,6 +130,20 @@ class Wire:
             if not data:
                 raise WireClosed("the other end is closed")
             self._received += data
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `taken_over` goes on from, in this process or the program that takes its place; this object is of no more use.
+        "fds" are the descriptors in it. Nobody may be sending or receiving."""
+        fd, received_fds = self._socket.detach(), self._received_fds
+        self._received_fds = []
+        parts = {"socket": fd, "unsent": self._unsent, "received": bytes(self._received), "received_fds": received_fds}
+        return parts | {"fds": [fd, *received_fds]}
+
+    @classmethod
+    def taken_over(cls, left: dict[str, Any]) -> "Wire":
+        wire = cls.from_fd(left["socket"])
+        wire._unsent, wire._received, wire._received_fds = left["unsent"], bytearray(left["received"]), list(left["received_fds"])
+        return wire
 
     def close(self) -> None:
         """Close this end, and the descriptors of a message that came in part. May be called again."""

@@ -18,7 +18,7 @@ FLOORS = [                                       # of edged/: lowest first
     "settings wire tls stats hooks logs watch ctl durable rights",
     "client child anew",
     "supervisor control worker",
-    "cli certs explain demo __main__",
+    "cli certs explain demo trial __main__",
 ]
 FAST_FLOORS = ["base", "parse memory", "route", "talk", "run"]
 APART = [("_fast", "model", "errors"), ("supervisor", "control", "worker")]      # never one another

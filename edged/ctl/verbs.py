@@ -55,9 +55,12 @@ _ALL = (
         (Argument("wait", bool, "return only when the old generation has left"),),
     ),
     Verb(
-        "upgrade", "change over to the program that is installed now",
-        "Have the daemon change over to the newly installed program and wait for the outcome. Where it cannot, the old one carries on\n"
-        "and says why, with status 1.\n\nexample:\n  pipx upgrade edged && edged ctl upgrade",
+        "upgrade", "change over to the program that is installed now, without losing a connection",
+        "Try the program that is installed now, and have it take over the running daemon: the process stays the same, listening sockets\n"
+        "stay open, and a reload brings control and workers of the new program. Where it does not come up, or does not understand what\n"
+        "the running one would leave to it, the running one carries on and says why, with status 1. Returns as a reload does.\n\n"
+        "example:\n  pip install --upgrade edged && edged ctl upgrade",
+        (Argument("wait", bool, "return only when the old generation has left"),),
     ),
     Verb(
         "stop", "end the daemon, exchanges first",

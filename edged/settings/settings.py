@@ -1,8 +1,8 @@
 """The settings as the wings see them: complete, checked, frozen; and how they travel over the wire."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar, cast
 
 from edged.errors import StartError
 from edged.model.listener import AcceptProxy, Listener, Mode
@@ -80,8 +80,10 @@ class Settings:
 
 
 def _table(kind: type[T], body: Mapping[str, Any]) -> T:
-    """Lists become tuples again: settings hold no lists of their own."""
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
+    """Lists become tuples again: settings hold no lists of their own. What another version has written, and this one does not know,
+    is left out."""
+    known = {one.name for one in fields(cast("Any", kind))}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items() if name in known})
 
 
 def _listener(body: Mapping[str, Any]) -> Listener:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,9 @@ class Identity:
     group_id: int
     groups: tuple[int, ...]
 
+    def plain(self) -> list[Any]:
+        return [self.user_id, self.group_id, list(self.groups)]
+
 
 class Backoff:
     """How long to wait before a child is started again: not at all, unless it keeps dying young."""
@@ -51,59 +55,102 @@ class Backoff:
         return pause_s
 
 
+class _Inherited:
+    """A child that another program started in this very process: all that is known of it is its number."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self._look(os.WNOHANG)
+
+    def wait(self) -> int:
+        returncode = self._look(0)
+        assert returncode is not None
+        return returncode
+
+    def _look(self, options: int) -> int | None:
+        if self._returncode is None:
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self._returncode = os.waitstatus_to_exitcode(status)
+        return self._returncode
+
+
 class Child:
     """A running child. `tell` never waits; `attend` returns when the process has ended."""
 
-    def __init__(self, wing: str, index: int, identity: Identity | None) -> None:
+    def __init__(self, wing: str, index: int, process: "subprocess.Popen[bytes] | _Inherited", wire: Wire, age_s: float = 0.0) -> None:
+        self.wing = wing
         self.name = "control" if wing == "control" else f"{wing} {index}"
         self.index = index
-        self.started_s = trio.current_time()
+        self.started_s = trio.current_time() - age_s
         self.asked_s: float | None = None        # when it was sent a ping that it has not answered yet
         self.is_up = False                       # it has said anything
+        self.pid = process.pid
+        self._process = process
+        self._pidfd = os.pidfd_open(self.pid)
+        self._wire = wire
+        self._unsent: deque[tuple[dict[str, Any], list[int]]] = deque()
+        self._news = trio.Event()                # set when there is something to send
+        self._spared = False
+
+    @classmethod
+    def start(cls, wing: str, index: int, identity: Identity | None) -> "Child":
+        """Start a process; raises OSError, subprocess.SubprocessError."""
         ours, theirs = wire_pair()
         try:
-            self._process = _spawn(wing, index, theirs, identity)
+            process = _spawn(wing, index, theirs, identity)
         except (OSError, subprocess.SubprocessError):
             ours.close()
             raise
         finally:
             theirs.close()
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        self._wire = Wire(ours)
-        self._outbox, self._unsent = trio.open_memory_channel[tuple[dict[str, Any], list[int]]](UNREAD_MOST)
+        return cls(wing, index, process, Wire(ours))
 
     def tell(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Send a message in its turn. The descriptors are duplicated at once: the caller keeps its own."""
-        copies = [os.dup(fd) for fd in fds]
-        try:
-            self._outbox.send_nowait((message, copies))
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError) as why:
-            _close_all(copies)
-            if isinstance(why, trio.WouldBlock):
-                log.error("%s (process %d) reads nothing any more: killed", self.name, self.pid)
-                self.kill()
+        if self._pidfd < 0:
+            return
+        if len(self._unsent) >= UNREAD_MOST:
+            log.error("%s (process %d) reads nothing any more: killed", self.name, self.pid)
+            self.kill()
+            return
+        self._unsent.append((message, [os.dup(fd) for fd in fds]))
+        self._news.set()
 
     async def attend(self, hear: Callable[["Child", dict[str, Any], list[int]], Awaitable[None]]) -> int:
-        """Carry messages both ways until the process has ended; answers its return code as subprocess does."""
+        """Carry messages both ways until the process has ended; answers its return code as subprocess does. If it is cancelled, the
+        process is killed, unless it was spared."""
+        ended = False
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._speak)
                 nursery.start_soon(self._listen, hear)
                 await trio.lowlevel.wait_readable(self._pidfd)
+                ended = True
                 nursery.cancel_scope.cancel()
         finally:
-            self._close()
+            if ended or not self._spared:
+                self._close()
         return self._process.wait()
 
     async def _speak(self) -> None:
-        async for message, fds in self._unsent:
+        while True:
+            while not self._unsent:
+                self._news = trio.Event()
+                await self._news.wait()
+            message, fds = self._unsent[0]
+            begun = self._wire.begun
             try:
                 await self._wire.send(message, fds)
             except WireClosed:
                 return                           # it is ending: `attend` sees that
             finally:
-                _close_all(fds)
+                if self._wire.begun > begun:     # the wire sends the rest, whoever is cancelled
+                    self._unsent.popleft()
+                    _close_all(fds)
 
     async def _listen(self, hear: Callable[["Child", dict[str, Any], list[int]], Awaitable[None]]) -> None:
         try:
@@ -121,18 +168,34 @@ class Child:
         with contextlib.suppress(OSError):       # it has ended, or been waited for
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def spare(self) -> None:
+        """From now on it outlives who attends it; `leave_behind` comes next."""
+        self._spared = True
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `taken_over` goes on from, once nobody attends it any more; see Wire."""
+        os.close(self._pidfd)
+        self._pidfd = -1
+        wire, unsent = self._wire.leave_behind(), list(self._unsent)
+        age_s = trio.current_time() - self.started_s
+        fds = [*wire["fds"], *(fd for _, fds in unsent for fd in fds)]
+        return {"wing": self.wing, "index": self.index, "pid": self.pid, "age_s": age_s, "wire": wire, "unsent": unsent, "fds": fds}
+
+    @classmethod
+    def taken_over(cls, left: dict[str, Any]) -> "Child":
+        """Raises OSError if there is no such process."""
+        child = cls(left["wing"], left["index"], _Inherited(left["pid"]), Wire.taken_over(left["wire"]), left["age_s"])
+        child._unsent.extend((message, list(fds)) for message, fds in left["unsent"])
+        return child
+
     def _close(self) -> None:
         if self._process.poll() is None:         # only if this task is being cancelled
             self.kill()
             self._process.wait()
         self._wire.close()
-        self._outbox.close()
-        while True:
-            try:
-                _close_all(self._unsent.receive_nowait()[1])
-            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-                break
-        self._unsent.close()
+        for _, fds in self._unsent:
+            _close_all(fds)
+        self._unsent.clear()
         os.close(self._pidfd)
         self._pidfd = -1
 

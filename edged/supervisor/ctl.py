@@ -1,7 +1,8 @@
 """The control socket: `runtime_dir`/ctl.sock, and who answers there. Root and the daemon's user may ask; nobody else gets a word in.
 
 One request a connection, each in a task of its own: what was asked for is done to its end, whether or not the client stays to
-hear of it.
+hear of it. Clients that wait while another program takes over this process are answered by that one: it reads their requests as if
+they had just come.
 """
 
 import contextlib
@@ -65,7 +66,8 @@ class Steered(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     async def reload(self, tell: Tell, *, wait: bool) -> Outcome: ...
-    async def upgrade(self) -> Outcome: ...
+    async def upgrade(self, tell: Tell, *, wait: bool) -> Outcome: ...
+    async def arrival(self, tell: Tell, *, wait: bool) -> Outcome: ...       # of the upgrade by which this program took over
     def stop(self, *, now: bool) -> None: ...
     async def wait_over(self) -> None: ...
     async def drain(self, tell: Tell, delay_ms: int | None) -> str: ...
@@ -73,17 +75,32 @@ class Steered(Protocol):
     def log_level(self, level: str) -> None: ...
 
 
+@dataclass(eq=False)
+class _Talk:
+    """A client, and what it has said by now."""
+
+    stream: trio.SocketStream
+    request: bytes = b""
+    is_amid: bool = False                        # a frame to it is on its way
+    is_left: bool = False                        # by the program that was here before
+
+
 class Ctl:
     """Bound and answered to from `open` to `close`. Raises StartError if somebody else answers there already."""
 
-    def __init__(self, runtime_dir: str, user_id: int | None, *, chosen: str = "") -> None:
+    def __init__(self, runtime_dir: str, user_id: int | None, *, chosen: str = "", left: Mapping[str, Any] | None = None) -> None:
         """`user_id`: whom workers run as, if that is somebody else. `chosen`: where the directory is written in the settings; if it is
-        nowhere, a daemon without a control socket is better than none."""
+        nowhere, a daemon without a control socket is better than none. `left`: what `leave_behind` gave."""
         self._path = Path(runtime_dir, SOCKET_NAME)
         self._allowed = {0, os.geteuid()} | ({user_id} if user_id is not None else set())
         self._file = (0, 0)
         self._doorway: Doorway | None = None
         self._socket: socket.socket | None = None
+        self._talks: set[_Talk] = set()
+        self._leaving = False
+        if left is not None:
+            self._take_over(left, runtime_dir)
+            return
         try:
             self._doorway = Doorway(runtime_dir)
             self._socket = self._bind(self._doorway.address, user_id)
@@ -124,6 +141,36 @@ class Ctl:
             self._doorway.close()
             self._doorway = None
 
+    def allow(self, user_id: int | None) -> None:
+        """Children run as somebody else now."""
+        self._allowed = {0, os.geteuid()} | ({user_id} if user_id is not None else set())
+        if self._socket is not None and self._doorway is not None:
+            with contextlib.suppress(OSError):   # where it is gone, nobody finds it anyway
+                os.chown(self._doorway.address, os.geteuid() if user_id is None else user_id, -1)
+
+    def _take_over(self, left: Mapping[str, Any], runtime_dir: str) -> None:
+        self._file = tuple(left["file"])
+        self._socket = socket.socket(fileno=left["socket"]) if left["socket"] >= 0 else None
+        for fd, request in left["talks"]:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd)))
+            self._talks.add(_Talk(stream, request, is_left=True))
+        with contextlib.suppress(OSError):       # without the directory there is nothing to remove, either
+            self._doorway = Doorway(runtime_dir)
+
+    def spare(self) -> None:
+        """Carry nothing out any more, and keep connections; once `serve` has been cancelled, `leave_behind` comes next."""
+        self._leaving = True
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What another program in this process goes on from. "fds" are the descriptors in it."""
+        fd = -1 if self._socket is None else self._socket.detach()
+        talks = [(talk.stream.socket.detach(), talk.request) for talk in self._talks]
+        self._socket = None
+        if self._doorway is not None:
+            self._doorway.close()
+            self._doorway = None
+        return {"socket": fd, "file": self._file, "talks": talks, "fds": [*[fd] * (fd >= 0), *(talk[0] for talk in talks)]}
+
     async def serve(self, steered: Steered) -> None:
         """Answer until cancelled."""
         if self._socket is None:
@@ -132,6 +179,9 @@ class Ctl:
         listener = trio.socket.from_stdlib_socket(self._socket.dup())
         with listener:
             async with trio.open_nursery() as nursery:
+                for talk in self._talks.copy():
+                    await room.acquire()
+                    nursery.start_soon(self._attend, steered, talk, room)
                 while True:
                     await room.acquire()
                     try:
@@ -141,30 +191,40 @@ class Ctl:
                         log.warning("edged ctl: nobody can be let in: %s", why.strerror)
                         await trio.sleep(DESCRIPTORS_S)
                         continue
-                    nursery.start_soon(self._attend, steered, trio.SocketStream(sock), room)
+                    nursery.start_soon(self._attend, steered, _Talk(trio.SocketStream(sock)), room)
 
-    async def _attend(self, steered: Steered, stream: trio.SocketStream, room: trio.Semaphore) -> None:
-        async with stream:
+    async def _attend(self, steered: Steered, talk: "_Talk", room: trio.Semaphore) -> None:
+        self._talks.add(talk)
+        over = False
+        try:
             try:
-                answer = await self._answer(steered, stream)
+                answer = await self._answer(steered, talk)
             except Refused as why:
                 answer = {"type": "refused", "reason": why.reason, "message": str(why)}
             except trio.BrokenResourceError:     # it went without a word
                 answer = {}
             with trio.CancelScope(shield=True), trio.move_on_after(SEND_S), contextlib.suppress(trio.BrokenResourceError):
-                await _send(stream, answer)
+                await _send(talk.stream, answer)
+            over = True
+        finally:
+            if over or talk.is_amid or not self._leaving:        # nobody can go on in the middle of a frame
+                self._talks.discard(talk)
+                talk.stream.socket.close()
             room.release()
 
-    async def _answer(self, steered: Steered, stream: trio.SocketStream) -> dict[str, Any]:
+    async def _answer(self, steered: Steered, talk: "_Talk") -> dict[str, Any]:
+        stream = talk.stream
         pid, uid, _ = _CREDENTIALS.unpack(stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         if uid not in self._allowed:
             log.warning("edged ctl: user %d (process %d) is refused", uid, pid)
             raise Refused("denied", f"user {uid} may not give orders to this daemon")
         with trio.move_on_after(REQUEST_S) as waiting:
-            request = await _receive(stream)
+            request = await _receive(talk)
         if waiting.cancelled_caught:
             raise Refused("request", f"no request came within {REQUEST_S:g} s")
         verb, arguments = _understood(request)
+        if self._leaving:
+            await trio.sleep_forever()           # whoever takes over does it
         tell, told = trio.open_memory_channel[str](TOLD_MOST)
 
         def say(line: str) -> None:
@@ -174,10 +234,11 @@ class Ctl:
         refused: Refused | None = None
         result: dict[str, Any] = {}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_pass_on, told, stream)
+            nursery.start_soon(_pass_on, told, talk)
             with tell:
                 try:
-                    result = await ANSWERS[verb](steered, arguments, say)
+                    do = _arrival if talk.is_left and verb in ("upgrade", "reload") else ANSWERS[verb]
+                    result = await do(steered, arguments, say)
                 except Refused as why:
                     refused = why
             nursery.cancel_scope.shield = True   # who asked for the end hears of it
@@ -201,14 +262,13 @@ def _understood(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, arguments
 
 
-async def _receive(stream: trio.SocketStream) -> dict[str, Any]:
-    buffer = bytearray()
+async def _receive(talk: _Talk) -> dict[str, Any]:
     try:
-        while (request := cut(buffer, REQUEST_MOST_BYTES)) is None:
-            data = await stream.receive_some(65536)
+        while (request := cut(bytearray(talk.request), REQUEST_MOST_BYTES)) is None:
+            data = await talk.stream.receive_some(65536)
             if not data:
                 raise trio.BrokenResourceError
-            buffer += data
+            talk.request += data
     except FrameError as why:
         raise Refused("request", str(why)) from None
     return request
@@ -219,14 +279,16 @@ async def _send(stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
         await stream.send_all(pack({"version": VERSION, **message}))
 
 
-async def _pass_on(told: "trio.MemoryReceiveChannel[str]", stream: trio.SocketStream) -> None:
+async def _pass_on(told: "trio.MemoryReceiveChannel[str]", talk: _Talk) -> None:
     """Progress for whoever still listens; whoever does not is no reason to stop what was begun."""
     deaf = False
     async for line in told:
         if not deaf:
-            with trio.move_on_after(SEND_S) as sending:
+            talk.is_amid = True
+            with trio.CancelScope(shield=True), trio.move_on_after(SEND_S) as sending:
                 try:
-                    await _send(stream, {"type": "progress", "message": line})
+                    await _send(talk.stream, {"type": "progress", "message": line})
+                    talk.is_amid = False
                 except trio.BrokenResourceError:
                     deaf = True
             deaf = deaf or sending.cancelled_caught
@@ -243,7 +305,12 @@ async def _reload(steered: Steered, arguments: dict[str, Any], tell: Tell) -> di
 
 
 async def _upgrade(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    return asdict(await steered.upgrade())
+    return asdict(await steered.upgrade(tell, wait=arguments.get("wait", False)))
+
+
+async def _arrival(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """An upgrade that another program was asked for, or the reload that is part of it."""
+    return asdict(await steered.arrival(tell, wait=arguments.get("wait", False)))
 
 
 async def _stop(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:

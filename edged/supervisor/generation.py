@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,7 @@ import trio
 
 from edged.settings import Settings
 from edged.supervisor.children import Backoff, Child, Identity, how_it_ended
+from edged.supervisor.identity import identity_of
 from edged.supervisor.sockets import Sockets
 from edged.tls.tickets import Ratchet, now_ms
 from edged.wire import DESCRIPTORS_MOST, wire_pair
@@ -67,8 +68,10 @@ class Generation:
         self.tickets = tickets
         self.slots = range(settings.worker.count)
         self.stripes = stripes
+        self.arena_fd = arena_fd
         self.state = State.STARTING
         self.since_s = trio.current_time()
+        self.deadline_s = float("inf")           # what drains is cut then
         self.children: dict[int, Child] = {}
         self.problems: tuple[str, ...] = ()      # why control refused its settings
         self.failure = ""
@@ -78,7 +81,6 @@ class Generation:
         self.left = trio.Event()                 # there is no process of it any more
         self._gone = {place: trio.Event() for place in (CONTROL, *self.slots)}       # nobody is there, nor will be
         self._identity = identity
-        self._arena_fd = arena_fd
         self._level = level
         self._open = False                       # its workers have the sockets of their slots
         self._serving: set[int] = set()          # slots whose worker has a table in force
@@ -96,6 +98,11 @@ class Generation:
     @property
     def leaving(self) -> bool:
         return self._leaving.is_set()
+
+    @property
+    def user_id(self) -> int | None:
+        """Whom the children run as, if that is somebody else."""
+        return self._identity.user_id if self._identity else None
 
     @property
     def resting(self) -> bool:
@@ -149,12 +156,12 @@ class Generation:
     async def _keep(self, place: int) -> None:
         backoff = Backoff()
         wing = "control" if place == CONTROL else "worker"
-        while not self.leaving:
-            if place != CONTROL and self.resting:
+        while place in self.children or not self.leaving:
+            if place != CONTROL and self.resting and place not in self.children:
                 await self._awake.wait()
                 continue
             try:
-                child = Child(wing, max(place, 0), self._identity)
+                child = self.children.get(place) or self._start(wing, place)
             except (OSError, subprocess.SubprocessError) as why:
                 if self.state is State.STARTING:
                     whose = f" as user {self.settings.run.user}" if self._identity else ""
@@ -163,8 +170,6 @@ class Generation:
                 log.error("%s cannot be started, trying again: %s", wing, why)
                 await self._pause(Backoff.FIRST_S)
                 continue
-            self.children[place] = child
-            self._welcome(place, child)
             returncode = await child.attend(self._hear)
             del self.children[place]
             self._miss(place)
@@ -186,6 +191,11 @@ class Generation:
                 await self._wait_resumed()
         self._gone[place].set()
 
+    def _start(self, wing: str, place: int) -> Child:
+        child = self.children[place] = Child.start(wing, max(place, 0), self._identity)
+        self._welcome(place, child)
+        return child
+
     async def _pause(self, pause_s: float) -> None:
         with trio.move_on_after(pause_s):
             await self._leaving.wait()
@@ -193,7 +203,7 @@ class Generation:
     def _welcome(self, place: int, child: Child) -> None:
         """Give a new child what it needs: settings and arena, its ends of the wires, its sockets."""
         stripe = 0 if place == CONTROL else self.stripes[place]
-        child.tell({"type": "settings", "settings": self.settings.to_wire(), "stripe": stripe}, [self._arena_fd])
+        child.tell({"type": "settings", "settings": self.settings.to_wire(), "stripe": stripe}, [self.arena_fd])
         if self._level:
             child.tell({"type": "log_level", "level": self._level})
         if place == CONTROL:
@@ -413,9 +423,10 @@ class Generation:
             if staying:
                 self.tell_workers({"type": "unlisten", "slot": slot, "listeners": staying})
 
-    def drain(self) -> None:
+    def drain(self, timeout_s: float) -> None:
         """Let the workers end what they have, and leave."""
         self.state, self.since_s = State.DRAINING, trio.current_time()
+        self.deadline_s = self.since_s + timeout_s
         self._elders.clear()                     # theirs go to a later one from now on
         self.leave()
         self.tell_workers({"type": "drain"})
@@ -433,3 +444,50 @@ class Generation:
 
     def pids(self) -> dict[str, int]:
         return {child.name: child.pid for _, child in sorted(self.children.items())}
+
+    # another program in this process
+
+    def spare(self) -> None:
+        """The children outlive this object; `leave_behind` comes next."""
+        for child in self.children.values():
+            child.spare()
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `take_over` goes on from, once `run` has been cancelled. "fds" are the descriptors in it, without those of sockets and
+        arena."""
+        now_s = trio.current_time()
+        resting = [place for place, child in self.children.items() if child in self._resting]
+        children = {place: child.leave_behind() for place, child in self.children.items()}
+        return {
+            "number": self.number, "settings": self.settings.to_wire(), "stripes": list(self.stripes), "state": str(self.state),
+            "identity": self._identity and self._identity.plain(),
+            "age_s": now_s - self.since_s, "left_s": self.deadline_s - now_s, "leaving": self.leaving, "open": self._open,
+            "serving": sorted(self._serving), "lent": self._lent, "told": self._told, "others": list(self._others),
+            "rests": self.resting, "resting": resting, "children": children, "fds": [fd for one in children.values() for fd in one["fds"]],
+        }
+
+    @classmethod
+    def taken_over(
+        cls, left: Mapping[str, Any], sockets: Sockets, arena_fd: int, tickets: Ratchet | None, level: str,
+        elders: "Sequence[Generation]" = (),
+    ) -> "Generation":
+        """One that has served, and has children already. Raises OSError if it has not."""
+        settings, identity = Settings.from_wire(left["settings"]), identity_of(left["identity"])
+        one = cls(left["number"], settings, identity, sockets, left["stripes"], arena_fd, tickets, level)
+        now_s = trio.current_time()
+        one.state, one.since_s, one.deadline_s = State(left["state"]), now_s - left["age_s"], now_s + left["left_s"]
+        one.children = {place: Child.taken_over(child) for place, child in left["children"].items()}
+        one._open, one._serving, one._lent = left["open"], set(left["serving"]), dict(left["lent"])
+        one._told = {pid: (told[0], told[1], told[2]) for pid, told in left["told"].items()}
+        one._others = left["others"][0], left["others"][1]
+        one._resting = {one.children[place] for place in left["resting"]}
+        one._elders = list(elders)
+        one.routes_known.set()
+        one.settled.set()
+        if left["rests"]:
+            one._awake = trio.Event()
+        if len(one._serving) == len(one.slots):
+            one.all_serve.set()
+        if left["leaving"]:
+            one.leave()
+        return one

@@ -113,6 +113,11 @@ class Store:
         self._told = False
 
     @property
+    def names(self) -> dict[int, str]:
+        """Of what is there, by inode."""
+        return self._names
+
+    @property
     def is_there(self) -> bool:
         return self._most > 0
 

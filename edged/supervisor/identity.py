@@ -5,7 +5,9 @@ import logging
 import os
 import pwd
 import resource
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edged.errors import StartError
 from edged.settings import Settings
@@ -36,6 +38,11 @@ def child_identity(settings: Settings) -> Identity | None:
             return None
         raise StartError(f'{settings.origin("run.user")}: run.user: only root can start processes as "{run.user}"')
     return Identity(user.pw_uid, group_id, tuple(os.getgrouplist(run.user, group_id)))
+
+
+def identity_of(plain: Sequence[Any] | None) -> Identity | None:
+    """What `Identity.plain` gave."""
+    return None if plain is None else Identity(plain[0], plain[1], tuple(plain[2]))
 
 
 def raise_descriptor_limit(settings: Settings) -> None:

@@ -1,6 +1,8 @@
 """Which number a listener has. Counters in the arena are found by it, so a listener of the same name keeps it over reloads."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from edged.settings import Settings
 
@@ -13,8 +15,12 @@ class ListenerNumbers:
     """Names and their numbers, of all listeners that there have been. The one that was given up longest ago is given anew when there
     is no other, and its counters with it."""
 
-    def __init__(self) -> None:
-        self._by_name: dict[str, int] = {}       # those that were used last, last
+    def __init__(self, by_name: Mapping[str, int] = MappingProxyType({})) -> None:
+        self._by_name = dict(by_name)            # those that were used last, last
+
+    @property
+    def by_name(self) -> Mapping[str, int]:
+        return self._by_name
 
     def number(self, settings: Settings) -> Settings:
         """The same settings, each listener with the number of its name."""

@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edged.errors import StartError
 
@@ -33,6 +35,17 @@ class PidFile:
         except OSError as why:
             self.remove()
             raise self._error(f"{self._path}: {why.strerror}") from None
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `taken_over` goes on from: in the same process, as its number is told. "fds" are the descriptors in it."""
+        fd, self._fd = self._fd, -1
+        return {"path": str(self._path) if fd >= 0 else "", "fd": fd, "placed": self._placed, "fds": [fd] * (fd >= 0)}
+
+    @classmethod
+    def taken_over(cls, left: Mapping[str, Any], origin: str) -> "PidFile":
+        made = cls("", origin)
+        made._path, made._fd, made._placed = Path(left["path"]), left["fd"], left["placed"]
+        return made
 
     def place(self) -> None:
         """All serve: the file is there from one moment to the next, in place of a stale one. Raises StartError."""

@@ -3,12 +3,11 @@
 It holds no routes and runs none of the compiled rooms.
 """
 
-import contextlib
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,45 +19,69 @@ from edged.errors import StartError
 from edged.logs import choose_level, lines_to_stderr
 from edged.rights import KEPT_BY_SUPERVISOR, keep_only
 from edged.settings import Settings
-from edged.supervisor.children import Identity
-from edged.supervisor.ctl import Ctl, Outcome, Refused, Tell
+from edged.supervisor.ctl import Outcome, Tell
 from edged.supervisor.generation import STOP_S, Generation
-from edged.supervisor.given import Given, Store
-from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
-from edged.supervisor.notify import given_sockets, notify, watchdog_s
-from edged.supervisor.numbers import ListenerNumbers
-from edged.supervisor.pidfile import PidFile
+from edged.supervisor.holdings import NOT_UNDERSTOOD, Holdings
+from edged.supervisor.legacy import LegacyError, read_legacy
+from edged.supervisor.notify import notify, watchdog_s
+from edged.supervisor.program import Program, become, begin_anew
 from edged.supervisor.reload import Reloads
 from edged.supervisor.rest import Rest
-from edged.supervisor.secrets import fitting_tickets
 from edged.supervisor.sockets import Sockets
+from edged.supervisor.strays import see_off
+from edged.supervisor.upgrade import Upgrades
 from edged.supervisor.watchdog import Watchdog
 from edged.tls.tickets import now_ms
 
-__all__ = ["Supervisor", "supervise"]
+__all__ = ["Supervisor", "supervise", "take_over"]
 
 log = logging.getLogger("edged.supervisor")
 
 TURN_MOST_MS = 60_000                            # a machine that slept wakes up in another period
 WAITING_S = 10.0                                 # between two lines that say what a start waits for
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 ENDS_MOST_S = 5 + 2 * STOP_S                     # for an end, beside the time that exchanges have
 
 
-def supervise(settings: Settings) -> int:
-    """Serve until a signal ends it; answers the exit status. Raises StartError."""
-    started_s = time.monotonic()
+def supervise(settings: Settings, found: Sockets | None = None) -> int:
+    """Serve until a signal ends it; answers the exit status. Raises StartError. `found`: sockets that listen already."""
+    _begin(settings.notes)
+    held = Holdings.fresh(settings, found)
+    keep_only(KEPT_BY_SUPERVISOR)
+    return _serve(held)
+
+
+def take_over(legacy_fd: int) -> int:
+    """Serve in place of the program that ran in this process before; as `supervise`. Where what it left is not understood, this program
+    starts once more, with nothing but the sockets that listen."""
+    _begin(())
+    try:
+        return _serve(Holdings.taken_over(read_legacy(legacy_fd)))
+    except LegacyError as why:
+        log.error("%s; all begins anew, over the sockets that listen", why)
+        raise StartError(begin_anew()) from None
+
+
+def _begin(notes: Sequence[str]) -> None:
     lines_to_stderr("edged")
     name_process("edged")
-    for note in settings.notes:
+    for note in notes:
         log.warning("%s", note)
-    supervisor = Supervisor(settings, started_s)
-    keep_only(KEPT_BY_SUPERVISOR)
-    if not settings.run.core_dumps:
-        hide_memory()                            # from the secret of tickets, and of what the environment may hold
-    try:
-        return trio.run(supervisor.run)
-    finally:
-        supervisor.close()
+
+
+def _serve(held: Holdings) -> int:
+    while True:
+        if not held.settings.run.core_dumps:
+            hide_memory()                        # from the secret of tickets, and of what the environment may hold
+        supervisor = Supervisor(held)
+        try:
+            status = trio.run(supervisor.run)
+        finally:
+            supervisor.close()
+        if supervisor.successor is None:
+            return status
+        program, left = supervisor.successor
+        held = Holdings.taken_over(left, become(program, left))
 
 
 class Supervisor:
@@ -66,74 +89,128 @@ class Supervisor:
 
     Orders that change who serves are carried out one at a time (`turn`); only an end does not wait."""
 
-    def __init__(self, settings: Settings, started_s: float) -> None:
-        self.numbers = ListenerNumbers()
-        self._first = self.numbers.number(settings)
-        self._started_s = started_s
-        self._identity = child_identity(settings)
-        raise_descriptor_limit(settings)
-        make_directories(settings, self._identity)
-        with contextlib.ExitStack() as undo:
-            self._pid_file = PidFile(settings.run.pid_file, str(settings.origin("run.pid_file")))
-            undo.callback(self._pid_file.remove)
-            self._ctl = open_ctl(settings, self._identity)
-            undo.callback(self._ctl.close)
-            given = Given(given_sockets(), self._first.listeners)
-            self._store = Store(given.names)
-            self.sockets = Sockets(
-                self._first.listeners, settings.worker.count, self._identity.group_id if self._identity else -1, given=given,
-                kept=self._store.is_there,
-            )
-            undo.pop_all()
-        self.arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
-        self.tickets = fitting_tickets(settings, None)
-        self.level = ""                          # of log lines, if an operator chose one
+    def __init__(self, held: Holdings) -> None:
+        self.numbers = held.numbers
+        self.sockets = held.sockets
+        self.tickets = held.tickets
+        self.level = held.level
+        self.arena_fd = held.arena_fd
         self.ready = trio.Event()                # all has served once
         self.standing = "starting"               # then "serving", "draining", "drained", "stopping"
         self.turn = trio.Lock()
         self.present: Generation                 # the one that serves, or is to
         self.reloads: Reloads
+        self.successor: tuple[Program, dict[str, Any]] | None = None         # what takes over this process, and from what it goes on
+        self._held = held
+        self._draining: list[Generation] = []    # taken over with it
         self._rest = Rest(self)
+        self._upgrades: Upgrades
         self._watchdog = Watchdog(watchdog_s(), lambda: self.present.children.values())
         self._nursery: trio.Nursery
         self._listening = False                  # connections are queued, not refused
+        self._changing: tuple[Program, bool] | None = None
         self._over = trio.Event()
         self._status = 0
         self._failure = ""
 
     def close(self) -> None:
-        self._pid_file.remove()
-        self._ctl.close()
+        self._held.pid_file.remove()
+        self._held.ctl.close()
         self.sockets.close()
-        os.close(self.arena_fd)
+        if self.arena_fd >= 0:
+            os.close(self.arena_fd)
 
     async def run(self) -> int:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
+        if self._held.left is not None:
+            self._inherit(self._held.left)
+        with trio.open_signal_receiver(*HEEDED) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                settings = self._first
-                self.present = Generation(
-                    1, settings, self._identity, self.sockets, range(settings.worker.count), self.arena_fd, self.tickets
-                )
-                self.reloads = Reloads(self, nursery)
-                if not settings.run.bind_after_sync:
-                    self._listen()
-                nursery.start_soon(self.present.run)
-                nursery.start_soon(self._start)
+                self.reloads, self._upgrades = Reloads(self, nursery), Upgrades(self, nursery)
+                if self._held.left is None:
+                    self._begin()
+                else:
+                    self._go_on(self._held.left)
                 nursery.start_soon(self._turn_tickets)
                 nursery.start_soon(self._obey, signals)
-                nursery.start_soon(self._ctl.serve, self)
+                nursery.start_soon(self._held.ctl.serve, self)
                 await self._over.wait()
-                nursery.cancel_scope.cancel()    # whoever still runs is killed
+                nursery.cancel_scope.cancel()    # whoever still runs is killed, or spared
+            if self._changing is not None:
+                program, fresh_arena = self._changing
+                self.successor = program, self._leave_behind(fresh_arena=fresh_arena)
         if self._failure:
             raise StartError(self._failure)
         return self._status
+
+    # another program
+
+    def change_over(self, program: Program, *, fresh_arena: bool) -> None:
+        """End this program, and nothing else. From here on nothing is done any more: signals wait for the other one, as clients do."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+        self._changing = program, fresh_arena
+        self._held.ctl.spare()
+        for generation in self.reloads.generations():
+            generation.spare()
+        self._over.set()
+
+    def _leave_behind(self, *, fresh_arena: bool) -> dict[str, Any]:
+        reloads, present = self.reloads.leave_behind(), self.present.leave_behind()
+        arena_fd, self.arena_fd = self.arena_fd, -1
+        left = {
+            "version": __version__, "started_s": self._held.started_s, "level": self.level, "numbers": dict(self.numbers.by_name),
+            "standing": "drained" if self.present.resting else "serving", "tickets": self.tickets and self.tickets.held,
+            "reloads": reloads, "present": present, "present_arena": self.present.arena_fd, "arena": arena_fd, "fresh_arena": fresh_arena,
+            "sockets": self.sockets.leave_behind(), "ctl": self._held.ctl.leave_behind(), "pid_file": self._held.pid_file.leave_behind(),
+            "store": self._held.store.names,
+        }
+        arenas = {arena_fd, self.present.arena_fd, *(one.arena_fd for one in self.reloads.draining)}
+        parts = [present, *reloads["draining"], left["sockets"], left["ctl"], left["pid_file"]]
+        return left | {"fds": [*arenas, *(fd for part in parts for fd in part["fds"])]}
+
+    def _inherit(self, left: Mapping[str, Any]) -> None:
+        """Know all generations again. Raises LegacyError; the sockets that listen are then left once more."""
+        try:
+            self.standing = str(left["standing"])
+            self._draining = [
+                Generation.taken_over(one, Sockets.of(()), one["arena"], None, self.level) for one in left["reloads"]["draining"]
+            ]
+            self.present = Generation.taken_over(
+                left["present"], self.sockets, left["present_arena"], self.tickets, self.level, self._draining
+            )
+        except NOT_UNDERSTOOD as why:
+            for fd in self.sockets.leave_behind()["fds"]:
+                os.set_inheritable(fd, True)
+            raise LegacyError(f"what it left is not understood: {why!r}") from None
+
+    def _go_on(self, left: Mapping[str, Any]) -> None:
+        if self.level:
+            choose_level(self.level)
+        if left["fresh_arena"] and not self._held.why_not:
+            self.arena_fd = os.memfd_create("edged-arena", os.MFD_CLOEXEC)
+            log.warning("this program lays the arena out anew: all counters begin at zero")
+        self._listening = True
+        self.ready.set()
+        self._nursery.start_soon(self.present.run)
+        self._nursery.start_soon(self._watchdog.run)
+        self.reloads.take_over(left["reloads"]["number"], self._draining)
+        self._upgrades.arrive(left["version"], self._held.why_not)
 
     def _end(self, status: int) -> None:
         self._status = status
         self._over.set()
 
     # the start
+
+    def _begin(self) -> None:
+        settings, identity = self._held.settings, self._held.identity
+        self.present = Generation(1, settings, identity, self.sockets, range(settings.worker.count), self.arena_fd, self.tickets)
+        if not settings.run.bind_after_sync:
+            self._listen()
+        self._nursery.start_soon(self.present.run)
+        self._nursery.start_soon(self._start)
+        self._nursery.start_soon(see_off, self._held.strays, settings.run.drain_timeout_ms / 1000)
 
     def _listen(self) -> None:
         self.sockets.listen()
@@ -158,7 +235,7 @@ class Supervisor:
             self._end(2)
             return
         try:
-            self._pid_file.place()
+            self._held.pid_file.place()
         except StartError as why:
             self._failure = str(why)
             self._end(2)
@@ -167,7 +244,7 @@ class Supervisor:
         if self.standing == "starting":
             self.standing = "serving"
         count = len(first.slots)
-        log.info("ready in %d ms: %d %s", (time.monotonic() - self._started_s) * 1000, count, "worker" if count == 1 else "workers")
+        log.info("ready in %d ms: %d %s", (time.monotonic() - self._held.started_s) * 1000, count, "worker" if count == 1 else "workers")
         self.tell_ready()
         self.ready.set()
         self._nursery.start_soon(self._watchdog.run)
@@ -179,7 +256,7 @@ class Supervisor:
 
     def keep_sockets(self) -> None:
         """Have the service manager keep those that there are now."""
-        self._store.keep(self.sockets.ours())
+        self._held.store.keep(self.sockets.ours())
 
     async def _turn_tickets(self) -> None:
         """Forget secrets whose time is over. Workers that have them already turn them by themselves."""
@@ -192,6 +269,7 @@ class Supervisor:
     def take_over(self, new: Generation) -> None:
         """A generation that serves is the present one from now on."""
         self.present, self.sockets, self.tickets = new, new.sockets, new.tickets
+        self._held.ctl.allow(new.user_id)
         self.keep_sockets()
         if not new.settings.run.core_dumps:
             hide_memory()
@@ -201,9 +279,14 @@ class Supervisor:
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         """Signals, as `edged run --help` tells them."""
         async for number in signals:
-            if number == signal.SIGHUP:
+            if self._changing is not None:
+                signal.raise_signal(number)      # it is blocked: the other program gets it
+            elif number == signal.SIGHUP:
                 log.info("SIGHUP: reloading")
                 self._nursery.start_soon(partial(self.reload, log.debug, wait=False))
+            elif number == signal.SIGUSR2:
+                log.info("SIGUSR2: upgrading")
+                self._nursery.start_soon(partial(self.upgrade, log.debug, wait=False))
             elif number == signal.SIGUSR1:
                 for generation in self.reloads.generations():
                     generation.tell_workers({"type": "reopen_logs"})
@@ -220,7 +303,7 @@ class Supervisor:
             "version": __version__,
             "pid": os.getpid(),
             "state": self.standing,
-            "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "uptime_s": round(time.monotonic() - self._held.started_s, 3),
             "generations": [
                 {
                     "number": one.number,
@@ -240,8 +323,11 @@ class Supervisor:
     async def reload(self, tell: Tell, *, wait: bool) -> Outcome:
         return await self.reloads.ask(tell, wait=wait)
 
-    async def upgrade(self) -> Outcome:
-        raise Refused("state", "this version cannot change over to another while it runs: restart it")
+    async def upgrade(self, tell: Tell, *, wait: bool) -> Outcome:
+        return await self._upgrades.ask(tell, wait=wait)
+
+    async def arrival(self, tell: Tell, *, wait: bool) -> Outcome:
+        return await self._upgrades.arrival(tell, wait=wait)
 
     async def drain(self, tell: Tell, delay_ms: int | None) -> str:
         return await self._rest.drain(tell, delay_ms)
@@ -264,6 +350,7 @@ class Supervisor:
             run = self.present.settings.run
             longest_ms = 0 if now else run.drain_delay_ms + run.drain_timeout_ms
             notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((longest_ms + ENDS_MOST_S * 1000) * 1000)}", "STATUS=stopping")
+        self._upgrades.give_up()
         self.reloads.give_up()
         self._nursery.start_soon(self._stop if now else self._drain)
 
@@ -282,7 +369,7 @@ class Supervisor:
         log.info("draining: exchanges have %g s to end", run.drain_timeout_ms / 1000)
         self.present.leave()
         self.sockets.leave()                     # ours first: the queues end when the workers have emptied and closed theirs
-        self.present.drain()
+        self.present.drain(run.drain_timeout_ms / 1000)
         with trio.move_on_after(run.drain_timeout_ms / 1000):
             for generation in self.reloads.generations():
                 await generation.workers_left()
@@ -298,9 +385,3 @@ class Supervisor:
             pass
         log.info("stopped")
         self._end(0)
-
-
-def open_ctl(settings: Settings, identity: Identity | None) -> Ctl:
-    """The control socket in the runtime directory; raises StartError if one was chosen where it cannot be."""
-    chosen = str(settings.origin("run.runtime_dir")) if "run.runtime_dir" in settings.lines else ""
-    return Ctl(settings.run.runtime_dir, identity.user_id if identity else None, chosen=chosen)

@@ -1,7 +1,9 @@
 """A reload: settings read anew, a new generation over the same sockets, and the old one drained. What fails changes nothing."""
 
 import logging
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from edged.errors import StartError
 from edged.settings import Settings
 from edged.supervisor.anew import read_anew
 from edged.supervisor.ctl import Outcome, Tell
-from edged.supervisor.generation import Ends, Generation
+from edged.supervisor.generation import Generation
 from edged.supervisor.identity import child_identity, make_directories, raise_descriptor_limit
 from edged.supervisor.notify import reloading
 from edged.supervisor.secrets import fitting_tickets
@@ -20,7 +22,7 @@ from edged.supervisor.sockets import Sockets
 if TYPE_CHECKING:
     from edged.supervisor.process import Supervisor
 
-__all__ = ["Reloads"]
+__all__ = ["Asked", "Reloads", "see_end"]
 
 log = logging.getLogger("edged.supervisor")
 
@@ -32,17 +34,40 @@ STOPPING = "nothing was read again: the daemon is stopping"
 
 
 @dataclass(eq=False)
-class _Asked:
+class Asked:
     """A reload that waits for its turn, or runs, and all who wait for it."""
 
     tells: list[Tell] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     settled: trio.Event = field(default_factory=trio.Event)      # `outcome` is there
     outcome: Outcome = field(default_factory=lambda: Outcome(False))
     old: Generation | None = None                # the one that was replaced, if it succeeded
+    prefix: str = ""                             # of the message
+
+    def join(self, tell: Tell) -> None:
+        """Have what is said, and what has been, told to one more."""
+        self.tells.append(tell)
+        for line in self.said:
+            tell(line)
 
     def say(self, line: str) -> None:
+        self.said.append(line)
         for tell in self.tells:
             tell(line)
+
+    def settle(self, outcome: Outcome, prefix: str = "") -> None:
+        self.outcome, self.prefix = outcome, prefix
+        self.settled.set()
+
+    def by_now(self) -> Outcome:
+        """The outcome, and what has become of the exchanges of the old generation."""
+        if self.old is None:
+            return replace(self.outcome, message=self.prefix + self.outcome.message)
+        ends, outcome = self.old.ends, self.outcome
+        message = f"generation {outcome.generation} serves after {outcome.took_ms:.0f} ms; of generation {self.old.number}: {ends}"
+        return replace(
+            outcome, finished=ends.finished, handed_over=ends.handed_over, cut=ends.cut, left=ends.left, message=self.prefix + message
+        )
 
 
 class _Failed(Exception):
@@ -61,10 +86,21 @@ class Reloads:
         self.draining: list[Generation] = []     # the oldest first
         self._supervisor = supervisor
         self._nursery = nursery
-        self._next: _Asked | None = None         # its settings are not read yet
-        self._last: tuple[_Asked, float] | None = None           # and when it was settled
+        self._next: Asked | None = None         # its settings are not read yet
+        self._last: tuple[Asked, float] | None = None           # and when it was settled
         self._scope = trio.CancelScope()         # around the one whose turn it is
         self._number = 1                         # of the last generation that was tried
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `take_over` goes on from, once all is cancelled and none was coming up."""
+        return {"number": self._number, "draining": [one.leave_behind() | {"arena": one.arena_fd} for one in self.draining]}
+
+    def take_over(self, number: int, draining: Sequence[Generation]) -> None:
+        self._number = number
+        self.draining.extend(draining)
+        for generation in draining:
+            self._nursery.start_soon(generation.run)
+            self._nursery.start_soon(self._see_off, generation)
 
     def generations(self) -> list[Generation]:
         """All that have processes, the oldest first."""
@@ -77,7 +113,7 @@ class Reloads:
         if self._last is None:
             return None
         asked, at_s = self._last
-        return {**asdict(_by_now(asked)), "ago_s": round(time.monotonic() - at_s, 3)}
+        return {**asdict(asked.by_now()), "ago_s": round(time.monotonic() - at_s, 3)}
 
     def give_up(self) -> None:
         """End the one that runs, and those that wait."""
@@ -86,18 +122,21 @@ class Reloads:
     async def ask(self, tell: Tell, *, wait: bool) -> Outcome:
         """Reload; returns when the new generation serves and the exchanges of the old one have ended, or most of them: unless `wait`,
         it does so soon. One that is asked for while another comes up waits for it; all that are asked for meanwhile are one."""
+        asked = await self.settle(tell)
+        await see_end(asked, tell, wait=wait)
+        return asked.by_now()
+
+    async def settle(self, tell: Tell) -> Asked:
+        """Reload; returns as soon as the outcome is known."""
         asked = self._next
         if asked is None:
-            asked = self._next = _Asked()
+            asked = self._next = Asked()
             self._nursery.start_soon(self._in_turn, asked)
-        asked.tells.append(tell)
+        asked.join(tell)
         await asked.settled.wait()
-        if asked.old is not None:
-            with trio.move_on_after(float("inf") if wait else AT_LEAST_S):
-                await _see_end(asked.old, tell)
-        return _by_now(asked)
+        return asked
 
-    async def _in_turn(self, asked: _Asked) -> None:
+    async def _in_turn(self, asked: Asked) -> None:
         supervisor = self._supervisor
         if supervisor.turn.locked():
             asked.say("waiting for the order before this one")
@@ -112,19 +151,19 @@ class Reloads:
             present, took_ms = supervisor.present, round((time.monotonic() - began_s) * 1000, 1)
             if present is not before:
                 asked.old = before
-                asked.outcome = Outcome(True, generation=present.number, took_ms=took_ms)
+                outcome = Outcome(True, generation=present.number, took_ms=took_ms)
                 log.info("reloaded in %d ms: generation %d serves", took_ms, present.number)
             else:
                 unchanged = f"nothing has changed: generation {present.number} goes on as it is"
                 said = STOPPING if supervisor.standing == "stopping" else unchanged
-                asked.outcome = Outcome(False, problems, generation=present.number, took_ms=took_ms, message=said)
+                outcome = Outcome(False, problems, generation=present.number, took_ms=took_ms, message=said)
                 for problem in problems:
                     log.error("%s", problem)
                 log.error("reload: %s", said)
             self._last = asked, time.monotonic()
-            asked.settled.set()
+            asked.settle(outcome)
 
-    async def _try(self, asked: _Asked) -> tuple[str, ...]:
+    async def _try(self, asked: Asked) -> tuple[str, ...]:
         """Reload; answers why not. When it is cancelled, all is as it was."""
         ready = self._supervisor.ready
         try:
@@ -147,7 +186,7 @@ class Reloads:
                 self._supervisor.tell_ready()
         return ()
 
-    async def _renew(self, settings: Settings, asked: _Asked) -> None:
+    async def _renew(self, settings: Settings, asked: Asked) -> None:
         supervisor, old = self._supervisor, self._supervisor.present
         for key in ("runtime_dir", "pid_file"):
             if (before := getattr(old.settings.run, key)) != getattr(settings.run, key):
@@ -181,7 +220,7 @@ class Reloads:
         self._switch(old, new)
         asked.say(f"generation {new.number} serves" if supervisor.sockets.open else f"generation {new.number} is there, drained as before")
 
-    async def _wait_settled(self, new: Generation, asked: _Asked) -> None:
+    async def _wait_settled(self, new: Generation, asked: Asked) -> None:
         awaited = ""
         with trio.move_on_after(START_MOST_S):
             while not new.settled.is_set():
@@ -221,20 +260,22 @@ class Reloads:
         if not new.resting:
             for elder in self.draining:          # an older one may have some that became tunnels only now
                 elder.hand_tunnels(new)
-        old.drain()
+        old.drain(new.settings.run.drain_timeout_ms / 1000)
         old.tell_control({"type": "retire"})
-        self._nursery.start_soon(self._see_off, old, new.settings.run.drain_timeout_ms / 1000)
+        self._nursery.start_soon(self._see_off, old)
         for oldest in self.draining[: -new.settings.run.generations_most]:
             log.warning("generation %d is ended: more than %d would drain", oldest.number, new.settings.run.generations_most)
             self._nursery.start_soon(oldest.stop)
 
-    async def _see_off(self, old: Generation, timeout_s: float) -> None:
+    async def _see_off(self, old: Generation) -> None:
         """Wait until an old generation has left, or cut what it has."""
         self._nursery.start_soon(self._tell_alone, old)
-        with trio.move_on_after(timeout_s):
+        with trio.move_on_at(old.deadline_s):
             await old.left.wait()
         await old.stop()
         self.draining.remove(old)
+        if old.arena_fd not in {self._supervisor.arena_fd, *(one.arena_fd for one in self.generations())}:
+            os.close(old.arena_fd)
         self._tell_others()
         log.log(logging.WARNING if old.ends.cut else logging.INFO, "generation %d has left: %s", old.number, old.ends)
 
@@ -269,24 +310,15 @@ class Reloads:
         return [stripe for stripe in range(STRIPES_MOST) if stripe not in taken]
 
 
-async def _see_end(old: Generation, tell: Tell) -> None:
-    """Wait until an old generation has left, and say how it gets on."""
-    told = ""
-    while not old.left.is_set():
-        with trio.move_on_after(NEWS_S):
-            await old.left.wait()
-        left = old.ends.left
-        news = f"generation {old.number} drains: {left} exchange{'' if left == 1 else 's'} left" if left else ""
-        if news and news != told and not old.left.is_set():
-            tell(news)
-            told = news
-
-
-def _by_now(asked: _Asked) -> Outcome:
-    """The outcome, and what has become of the exchanges of the old generation."""
-    outcome, old = asked.outcome, asked.old
-    if old is None:
-        return outcome
-    ends: Ends = old.ends
-    message = f"generation {outcome.generation} serves after {outcome.took_ms:.0f} ms; of generation {old.number}: {ends}"
-    return replace(outcome, finished=ends.finished, handed_over=ends.handed_over, cut=ends.cut, left=ends.left, message=message)
+async def see_end(asked: Asked, tell: Tell, *, wait: bool) -> None:
+    """Wait until the generation that was replaced has left, and say how it gets on; unless `wait`, only for a moment."""
+    old, told = asked.old, ""
+    with trio.move_on_after(float("inf") if wait else AT_LEAST_S):
+        while old is not None and not old.left.is_set():
+            with trio.move_on_after(NEWS_S):
+                await old.left.wait()
+            left = old.ends.left
+            news = f"generation {old.number} drains: {left} exchange{'' if left == 1 else 's'} left" if left else ""
+            if news and news != told and not old.left.is_set():
+                tell(news)
+                told = news

@@ -14,8 +14,9 @@ import resource
 import socket
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edged.errors import StartError
 from edged.model.listener import Listener
@@ -77,6 +78,36 @@ class Sockets:
                 message = self._explain(wanted, why)
                 self.close_but(before)
                 raise StartError(f'listener "{listener.name}": {wanted}: {message}') from None
+
+    @classmethod
+    def of(cls, bound: Sequence[Bound], slots: int = 1, group_id: int = -1, *, is_open: bool = True, kept: bool = False) -> "Sockets":
+        """Sockets that are bound already."""
+        sockets = cls((), slots, group_id, kept=kept)
+        sockets.bound, sockets.open = list(bound), is_open
+        return sockets
+
+    def leave_behind(self) -> dict[str, Any]:
+        """What `taken_over` goes on from, in this process or the program that takes its place; this object holds none any more.
+        "fds" are the descriptors in it."""
+        left, fds = [], []
+        for bound in self.bound:
+            here = [sock.detach() for sock in bound.sockets]
+            fds += [fd for fd in here if fd >= 0]
+            known = {"number": bound.listener.number, "address": str(bound.address), "file": bound.file, "lent": bound.lent}
+            left.append(known | {"fds": here})
+        self.bound = []
+        return {"bound": left, "open": self.open, "slots": self._slots, "group_id": self._group_id, "kept": self._kept, "fds": fds}
+
+    @classmethod
+    def taken_over(cls, left: Mapping[str, Any], listeners: Sequence[Listener]) -> "Sockets":
+        by_number = {listener.number: listener for listener in listeners}
+        bound = [
+            Bound(
+                by_number[one["number"]], address(one["address"]), [_taken_over(fd) for fd in one["fds"]], tuple(one["file"]), one["lent"]
+            )
+            for one in left["bound"]
+        ]
+        return cls.of(bound, left["slots"], left["group_id"], is_open=left["open"], kept=left["kept"])
 
     def _bind(self, listener: Listener, wanted: Address) -> Bound:
         known = next((bound for bound in self._before if _same_door(bound, listener, wanted)), None)
@@ -260,6 +291,14 @@ class Sockets:
         if pid == os.getpid():
             return "taken by this process"
         return f"taken by {name} (process {pid})" if pid else "taken by another process"
+
+
+def _taken_over(fd: int) -> socket.socket:
+    if fd >= 0:
+        return socket.socket(fileno=fd)
+    closed = socket.socket(socket.AF_UNIX)       # of a unix listener that is drained
+    closed.close()
+    return closed
 
 
 def _overlap(one: Listener, its: Address, other: Listener, wanted: Address) -> bool:

@@ -44,6 +44,11 @@ class Ratchet:
         return self._rotation_ms
 
     @property
+    def held(self) -> tuple[int, int, bytes]:
+        """What makes an equal one."""
+        return self._rotation_ms, self._before, bytes(self._secret)
+
+    @property
     def present(self) -> int:
         """The number of the period whose key seals."""
         return self._before + 1

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import threading
 import time
 
 import pytest
@@ -15,6 +14,7 @@ from tests.scenarios.harness.processes import anonymous_bytes, children, descrip
 from tests.scenarios.harness.settings import TLS, merged, toml
 from tests.scenarios.harness.tls import client_context
 from tests.scenarios.harness.until import until
+from tests.scenarios.harness.visitors import Visitors
 
 COME_S = 90.0                                    # for a generation, on a machine that is busy
 HOST = "one.test"
@@ -50,39 +50,6 @@ def reload_and_leave(edged, number):
 def change(edged, settings):
     edged.settings = merged(edged.settings, settings)
     edged.config.write_text(toml(edged.settings))
-
-
-class Visitors:
-    """Each kind of client in a thread of its own, over and over; whatever goes wrong is kept."""
-
-    def __init__(self, *visits) -> None:
-        self.wrong: list[str] = []
-        self.served = dict.fromkeys((visit.__name__ for visit in visits), 0)
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._come, args=(visit,)) for visit in visits]
-        for thread in self._threads:
-            thread.start()
-        self.go_on()
-
-    def _come(self, visit) -> None:
-        while not self._over.is_set():
-            try:
-                for _ in visit():
-                    self.served[visit.__name__] += 1
-                    if self._over.is_set():
-                        break
-            except (OSError, EOFError, AssertionError) as why:
-                self.wrong.append(f"{visit.__name__}: {why!r}")
-
-    def go_on(self) -> None:
-        """Until each kind was served again."""
-        before = dict(self.served)
-        until(lambda: all(self.served[name] > count for name, count in before.items()), COME_S, "every kind of client is served")
-
-    def leave(self) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def kept_alive(connect):

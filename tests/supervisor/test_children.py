@@ -4,9 +4,11 @@ import re
 import signal
 import sys
 
+import msgpack
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from edged.supervisor import children
 from edged.supervisor.children import UNREAD_MOST, Backoff, Child, Identity, how_it_ended
@@ -48,7 +50,7 @@ def test_the_end_of_a_child_is_told(runs, code, end):
     runs(code)
 
     async def main():
-        return await Child("worker", 0, None).attend(nobody_hears)
+        return await Child.start("worker", 0, None).attend(nobody_hears)
 
     before = os.listdir("/proc/self/fd")
     assert how_it_ended(trio.run(main)) == end
@@ -59,7 +61,7 @@ def test_a_child_that_reads_nothing_is_killed(runs):
     runs(DEAF)
 
     async def main():
-        child = Child("worker", 3, None)
+        child = Child.start("worker", 3, None)
         async with trio.open_nursery() as nursery:
             ended = []
             nursery.start_soon(lambda: keep(child, ended))
@@ -81,7 +83,7 @@ def test_a_child_that_sends_nonsense_is_killed(runs):
     runs("import sys, os, time; os.write(int(sys.argv[1]), b'\\xff' * 8); time.sleep(600)")
 
     async def main():
-        return await Child("control", 0, None).attend(nobody_hears)
+        return await Child.start("control", 0, None).attend(nobody_hears)
 
     assert trio.run(main) == -signal.SIGKILL
 
@@ -91,7 +93,7 @@ def test_a_child_that_closes_its_wire_and_stays_is_killed(runs, monkeypatch):
     runs("import sys, os, time; os.close(int(sys.argv[1])); time.sleep(600)")
 
     async def main():
-        return await Child("control", 0, None).attend(nobody_hears)
+        return await Child.start("control", 0, None).attend(nobody_hears)
 
     assert trio.run(main) == -signal.SIGKILL
 
@@ -100,7 +102,7 @@ def test_a_child_does_not_outlive_the_one_who_attends_it(runs):
     runs(DEAF)
 
     async def main():
-        child = Child("worker", 0, None)
+        child = Child.start("worker", 0, None)
         with trio.move_on_after(0.01):
             await child.attend(nobody_hears)
         return child.pid
@@ -115,7 +117,7 @@ def test_a_child_that_cannot_be_started_leaks_nothing(monkeypatch):
 
     async def main():
         with pytest.raises(FileNotFoundError):
-            Child("worker", 0, None)
+            Child.start("worker", 0, None)
 
     gc.collect()                                 # what earlier tests left is not our concern
     before = len(os.listdir("/proc/self/fd"))
@@ -131,7 +133,7 @@ def test_a_child_runs_as_whom_it_should(monkeypatch, capfd):
     monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/bin/cat", "/proc/self/status"])
 
     async def main():
-        return await Child("worker", 0, identity).attend(nobody_hears)
+        return await Child.start("worker", 0, identity).attend(nobody_hears)
 
     monkeypatch.setattr(children, "LEAVE_S", 20.0)
     assert trio.run(main) == 0
@@ -148,7 +150,7 @@ def test_keys_of_the_environment_do_not_go_on(monkeypatch, capfd):
     monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/usr/bin/env"])
 
     async def main():
-        return await Child("worker", 0, None).attend(nobody_hears)
+        return await Child.start("worker", 0, None).attend(nobody_hears)
 
     monkeypatch.setattr(children, "LEAVE_S", 20.0)
     assert trio.run(main) == 0
@@ -162,10 +164,103 @@ def test_signals_are_blocked_until_the_child_ignores_them(monkeypatch, capfd):
     monkeypatch.setattr(children, "command", lambda wing, index, fd: ["/bin/cat", "/proc/self/status"])
 
     async def main():
-        return await Child("worker", 0, None).attend(nobody_hears)
+        return await Child.start("worker", 0, None).attend(nobody_hears)
 
     assert trio.run(main) == 0
     blocked = int(re.search(r"SigBlk:\t(\w+)", capfd.readouterr().out)[1], 16)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         assert blocked >> (number - 1) & 1
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+async def until(true):
+    with trio.fail_after(20):
+        while not true():  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.005)
+
+
+ECHO = """
+import os, sys, trio
+from edged.wire import Wire, WireClosed
+
+async def main():
+    wire = Wire.from_fd(int(sys.argv[1]))
+    try:
+        while True:
+            message, fds = await wire.receive()
+            await wire.send({"type": "echo", "n": message["n"], "bytes": len(message["load"]), "fds": len(fds)})
+            for fd in fds:
+                os.close(fd)
+    except WireClosed:
+        pass
+
+trio.run(main)
+"""
+
+
+def test_a_child_that_is_spared_goes_on_with_whoever_takes_it_over(runs):
+    """It is stopped in the middle of a message, with others behind it: none is lost, torn or told twice."""
+    runs(ECHO)
+    heard = []
+
+    async def hear(child, message, fds):
+        heard.append((message["n"], message["bytes"], message["fds"]))
+
+    async def attended(child, play):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.attend, hear)
+            await play()
+            nursery.cancel_scope.cancel()
+
+    async def main():
+        child = Child.start("worker", 2, None)
+
+        async def tell_while_it_is_stopped():
+            child.tell({"type": "load", "n": 0, "load": b""})
+            await until(lambda: len(heard) == 1)
+            os.kill(child.pid, signal.SIGSTOP)
+            for n in range(1, 5):
+                child.tell({"type": "load", "n": n, "load": bytes(1_000_000)}, [0])
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            child.spare()
+
+        await attended(child, tell_while_it_is_stopped)
+        left = child.leave_behind()
+        assert left["wire"]["unsent"]
+        assert len(left["unsent"]) == 3
+        assert len(left["fds"]) == 1 + 3
+        again = Child.taken_over(msgpack.unpackb(msgpack.packb(left), strict_map_key=False))
+        assert (again.name, again.pid) == (child.name, child.pid)
+        os.kill(again.pid, signal.SIGCONT)
+        await attended(again, lambda: until(lambda: len(heard) == 5))
+
+    before = os.listdir("/proc/self/fd")
+    trio.run(main)
+    assert heard == [(0, 0, 0), *((n, 1_000_000, 1) for n in range(1, 5))]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_what_came_in_part_is_heard_by_whoever_takes_over(runs):
+    runs("import socket, sys, time\ns = socket.socket(fileno=int(sys.argv[1]))\ns.sendall(b'\\0\\0\\0\\x0b\\x81\\xa4ty')\n"
+         "s.recv(1)\ns.sendall(b'pe\\xa4ping')\ntime.sleep(600)\n")
+    heard = []
+
+    async def hear(child, message, fds):
+        heard.append(message)
+
+    async def main():
+        child = Child.start("worker", 2, None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.attend, hear)
+            await until(lambda: child._wire._received[4:])
+            child.spare()
+            nursery.cancel_scope.cancel()
+        again = Child.taken_over(child.leave_behind())
+        again.tell({"type": "go"})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.attend, hear)
+            await until(lambda: heard)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert heard == [{"type": "ping"}]

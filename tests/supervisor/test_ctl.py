@@ -542,13 +542,6 @@ def test_settings_that_are_gone_change_nothing(start):
     assert f"{daemon.config}: cannot be read: No such file or directory" in err
 
 
-def test_an_upgrade_says_honestly_that_it_cannot(start):
-    daemon = start(ONE).ready()
-    code, _, err = ctl(daemon, "upgrade")
-    assert code == 1
-    assert err == "edged: this version cannot change over to another while it runs: restart it\n"
-
-
 def test_a_level_reaches_every_process_and_those_to_come(start):
     daemon = start(ONE).ready()
     assert ctl(daemon, "log", "level", "warning") == (0, "lines from warning upwards are logged\n", "")

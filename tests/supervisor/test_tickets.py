@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from edged.settings.load import read
 from edged.supervisor import generation, process, secrets
+from edged.supervisor.holdings import Holdings
 from edged.tls.tickets import Ratchet
 
 MINUTE = 60_000
@@ -30,7 +31,7 @@ def supervisor(tmp_path):
     )
     settings, problems = read(str(path), {})
     assert problems == []
-    made = process.Supervisor(settings, 0.0)
+    made = process.Supervisor(Holdings.fresh(settings))
     yield made
     made.close()
 
@@ -41,7 +42,7 @@ def welcome(supervisor, place):
 
     async def main():
         first = generation.Generation(
-            1, supervisor._first, None, supervisor.sockets, range(1), supervisor.arena_fd, supervisor.tickets
+            1, supervisor._held.settings, None, supervisor.sockets, range(1), supervisor.arena_fd, supervisor.tickets
         )
         first._welcome(place, child)
 
@@ -50,7 +51,7 @@ def welcome(supervisor, place):
 
 
 def test_over_reloads_the_secret_stays_unless_it_turns_otherwise(supervisor):
-    settings, before = supervisor._first, supervisor.tickets
+    settings, before = supervisor._held.settings, supervisor.tickets
     assert secrets.fitting_tickets(settings, before) is before
     faster = replace(settings, tls=replace(settings.tls, ticket_rotation_ms=MINUTE * 2))
     assert secrets.fitting_tickets(faster, before).rotation_ms == MINUTE * 2

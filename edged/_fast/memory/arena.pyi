@@ -15,6 +15,8 @@ class CellDict(TypedDict):
     redispatches: int
     client_aborts: int
 
+LAYOUT: int
+
 def arena_bytes(slots: int, stripes: int) -> int: ...
 
 class Arena:

@@ -35,6 +35,8 @@ cdef size_t stripe_size(uint32_t slots) noexcept nogil:
 cdef size_t arena_size(uint32_t slots, uint32_t stripes) noexcept nogil:
     return PAGE + whole_pages(slots * sizeof(Standing)) + stripes * stripe_size(slots) + PAGE
 
+LAYOUT = ARENA_LAYOUT            # for who has to know before a file is opened
+
 def arena_bytes(uint32_t slots, uint32_t stripes):
     """Size of the file for so many slots and stripes. The last page is never used: growing the file touches it."""
     return arena_size(slots, stripes)
