@@ -150,6 +150,7 @@ class Supervisor:
         """End this program, and nothing else. From here on nothing is done any more: signals wait for the other one, as clients do."""
         signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
         self._changing = program, fresh_arena
+        self._watchdog.bridge(trio.current_time())
         self._held.ctl.spare()
         for generation in self.reloads.generations():
             generation.spare()

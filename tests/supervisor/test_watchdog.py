@@ -111,3 +111,11 @@ def test_turns_come_four_times_within_the_patience(scene):
     clock = trio.testing.MockClock()
     trio.run(main, clock=clock)
     assert scene.manager.all() == [["WATCHDOG=1"]] * 5
+
+
+def test_before_a_time_without_turns_there_is_a_sign_of_life_if_there_are_any(scene):
+    scene.watchdog.bridge(0.0)
+    assert scene.manager.all() == [["WATCHDOG=1"]]
+    Watchdog(0.0, lambda: scene.children).bridge(0.0)
+    assert scene.manager.all() == []
+    assert [child.told for child in scene.children] == [["ping"]] * 2
