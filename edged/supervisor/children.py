@@ -21,7 +21,7 @@ from edged.wire import Wire, WireClosed, WireError, wire_pair
 log = logging.getLogger("edged.supervisor")
 
 # Of the environment: settings have the key in it, which /proc need not show for each child; what the service manager says is for us.
-NOT_THEIRS = ("DEFAULT_CERTIFICATE", *VARIABLES)
+NOT_THEIRS = ("DEFAULT_CERTIFICATE", "EDGED_LENT", *VARIABLES)
 UNREAD_MOST = 256                                # messages that a child may leave unread before it counts as stuck
 LEAVE_S = 5.0                                    # between a closed wire and the end of the process
 

@@ -16,9 +16,11 @@ from edged.model.listener import Listener
 from edged.settings.units import Address, address
 from edged.supervisor.notify import forget, store, store_most
 
-__all__ = ["Given", "Store", "Taken"]
+__all__ = ["Given", "Store", "Taken", "is_lent", "note_lent"]
 
 log = logging.getLogger("edged.supervisor")
+
+_LENT = "EDGED_LENT"                             # inodes: whatever program runs in this process, those are not its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,16 @@ class Store:
         if len(self._names) < len(wanted) and not self._told:
             self._told = True
             log.warning("the service manager keeps %d of %d sockets: FileDescriptorStoreMax is too low", self._most, len(wanted))
+
+
+def note_lent(sockets: Iterable[socket.socket]) -> None:
+    """For a program after us in this process that understands nothing else of what we leave to it."""
+    os.environ[_LENT] = " ".join(str(_inode(sock)) for sock in sockets)
+
+
+def is_lent(sock: socket.socket) -> bool:
+    """Whether it was noted, by this program or one before it in this process."""
+    return str(_inode(sock)) in os.environ.get(_LENT, "").split()
 
 
 def _one(name: str, sock: socket.socket) -> _One:

@@ -10,7 +10,7 @@ from typing import Any
 from edged.settings import Settings
 from edged.supervisor.children import Identity
 from edged.supervisor.ctl import Ctl
-from edged.supervisor.given import Given, Store
+from edged.supervisor.given import Given, Store, note_lent
 from edged.supervisor.identity import child_identity, identity_of, make_directories, raise_descriptor_limit
 from edged.supervisor.legacy import LegacyError
 from edged.supervisor.notify import given_sockets
@@ -62,6 +62,7 @@ class Holdings:
             store = Store(given.names)
             group_id = identity.group_id if identity else -1
             sockets = Sockets(settings.listeners, settings.worker.count, group_id, found, given, kept=store.is_there)
+            note_lent(sock for bound in sockets.bound if bound.lent for sock in bound.sockets)
             undo.pop_all()
         strays: Sequence[int] = ()
         if found is not None:

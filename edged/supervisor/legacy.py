@@ -17,6 +17,7 @@ import msgpack
 from edged.errors import EdgedError
 from edged.model.listener import Listener
 from edged.settings.units import Address
+from edged.supervisor.given import is_lent
 from edged.supervisor.notify import store_most
 from edged.supervisor.sockets import Bound, Sockets
 
@@ -113,10 +114,11 @@ def _where(sock: socket.socket) -> Address:
 def _bound(number: int, where: Address, sockets: Sequence[socket.socket]) -> Bound:
     v6only = where.family == socket.AF_INET6 and bool(sockets[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
     listener = Listener(number, f"found-{number}", str(where), v6only=v6only)
+    lent = is_lent(sockets[0])
     if not where.path:
-        return Bound(listener, where, sockets)
+        return Bound(listener, where, sockets, lent=lent)
     try:
         status = os.stat(where.path)
     except OSError:
-        return Bound(listener, where, sockets)
-    return Bound(listener, where, sockets, (status.st_dev, status.st_ino))
+        return Bound(listener, where, sockets, lent=lent)
+    return Bound(listener, where, sockets, (status.st_dev, status.st_ino), lent)

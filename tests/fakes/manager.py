@@ -3,6 +3,7 @@
 import array
 import os
 import socket
+import time
 
 from tests.fakes.daemon import PATIENCE_S
 
@@ -33,10 +34,12 @@ class Manager:
 
     def until(self, line):
         """Receive until a message has this line, or one that begins so if it ends with "="; answers that line."""
-        while True:
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:        # whatever else it is told meanwhile
             for one in self.receive():
                 if one == line or (line.endswith("=") and one.startswith(line)):
                     return one
+        raise TimeoutError(line)
 
     def all(self):
         """Every message that is here by now."""

@@ -402,3 +402,45 @@ def test_a_reload_does_not_move_it(start, tmp_path):
     daemon.send(signal.SIGHUP)
     daemon.said(r"edged\.toml:\d+: run\.pid_file: none is in use until a restart")
     assert daemon.ask()
+
+
+# an upgrade
+
+
+def test_a_program_that_begins_anew_shuts_nothing_that_is_lent(start, manager, unit, tmp_path):
+    """It understands nothing of what was left to it, but the listening sockets, and whose they are."""
+    sock = unit()
+    daemon = start(settings(address_of(sock)), [("web", sock.fileno())]).ready()
+    code = "import sys\nif sys.argv[1] != 'wing':\n    import edged.supervisor.legacy as one\n    one.FORMATS = (7,)\n"
+    (daemon.fakes / "program.py").write_text(code)
+    daemon.send(signal.SIGUSR2)
+    wait_for(lambda: sum("ready in" in line for line in daemon.lines()) == 2)
+    assert answer(client(sock.getsockname()[1])).startswith("worker-")
+    assert daemon.end() == 0
+    client(sock.getsockname()[1]).close()        # who comes now waits for the next daemon
+
+
+def test_an_upgrade_keeps_all_that_the_service_manager_has(start, manager, unit, tmp_path):
+    """Process id and file, the store, the socket of a unit, signs of life, and the few rights."""
+    sock = unit()
+    path = tmp_path / "edged.pid"
+    lent = f'[[listener]]\nname = "lent"\naddress = "{address_of(sock)}"\n'
+    run = f'[run]\npid_file = "{path}"\nruntime_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n'
+    daemon = start(settings(more=lent) + run, [("lent", sock.fileno())], WATCHDOG_USEC="8000000").ready()
+    manager.until("READY=1")
+    stored = manager.stored.copy()
+    rights = re.findall("Cap.*", Path(f"/proc/{daemon.process.pid}/status").read_text())
+    assert ctl(daemon, "upgrade", "--wait")["ok"]
+    manager.until("RELOADING=1")
+    manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    assert [name for name, _ in stored] == ["web/0", "web/1"]
+    assert manager.stored == stored
+    assert re.findall("Cap.*", Path(f"/proc/{daemon.process.pid}/status").read_text()) == rights
+    assert path.read_text() == f"{daemon.process.pid}\n"
+    waiting = client(sock.getsockname()[1])
+    assert answer(waiting).startswith("worker-")
+    assert daemon.end() == 0
+    assert not path.exists()
+    for port in (sock.getsockname()[1], daemon.port()):          # who comes now waits for the next daemon
+        client(port).close()
