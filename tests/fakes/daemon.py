@@ -27,13 +27,11 @@ def wait_for(what, told="it"):
 
 # As a service manager starts it, which knows the process id and puts the descriptors from 3 on.
 GIVEN = """
-import os, sys
-fds = [int(word) for word in sys.argv[1].split()]
-for number, fd in enumerate(fds):
-    os.dup2(fd, 100 + number)
-for number in range(len(fds)):
-    os.dup2(100 + number, 3 + number)
-os.closerange(3 + len(fds), 100 + len(fds))
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 900) for word in sys.argv[1].split()]
+for number, fd in enumerate(copies):
+    os.dup2(fd, 3 + number)
+os.closerange(3 + len(copies), 65536)
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(sys.argv[2], sys.argv[2:])
 """

@@ -1,5 +1,6 @@
 """What the service manager is told, over a real socket, and what it tells us."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -116,10 +117,9 @@ print(sorted(name for name in os.environ if name.startswith("LISTEN_")))
 def started_with(fds, environ):
     """Whoever runs GIVEN has these descriptors from 3 on."""
     def put():
-        for number, fd in enumerate(fds):
-            os.dup2(fd, 100 + number)
-        for number in range(len(fds)):
-            os.dup2(100 + number, 3 + number)
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD, 900) for fd in fds]
+        for number, fd in enumerate(copies):
+            os.dup2(fd, 3 + number)
 
     done = subprocess.run(
         [sys.executable, "-c", GIVEN], preexec_fn=put, pass_fds=range(3, 3 + len(fds)), env=os.environ | environ, capture_output=True,
