@@ -181,6 +181,8 @@ def guide(place: Place) -> str:
         ("take shop-2 out while it runs, then try the first line again",
          f"sed -i 's/weight: 1/weight: 0/' {place.routes_file}"),
         ("who answers a URL, and why", f"{edged} explain --config {place.settings_file} http://shop.localhost/cart"),
+        ("new processes in place of these, and nobody notices; what runs now",
+         f"{edged} ctl --config {place.settings_file} reload\n{edged} ctl --config {place.settings_file} status"),
     ]
     told = "\n".join(f"  # {what}\n{textwrap.indent(line, '  ')}\n" for what, line in lines)
     return (

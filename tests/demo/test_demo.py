@@ -151,6 +151,11 @@ def test_a_failing_backend_speaks_for_itself(demo: Demo) -> None:
     assert demo.paste("/503").endswith("failing-1 itself says 503\n")
 
 
+def test_a_reload_puts_new_processes_in_place(demo: Demo) -> None:
+    assert "generation 2 serves" in demo.paste(" reload")
+    assert "generation 2" in demo.paste(" status")
+
+
 def test_explain_names_the_route(demo: Demo) -> None:
     assert "shop.localhost/cart" in demo.paste(" explain ")
 
