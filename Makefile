@@ -21,6 +21,8 @@ CYTHON := $(shell find edged -name '*.pyx' -o -name '*.pxd' 2>/dev/null) setup.p
 DOORS := $(wildcard tests/doors/*.pyx tests/doors/*.pxd tests/doors/__init__.py)
 CHECKED := $(CYTHON) $(DOORS) $(shell find edged plugins -name '*.py' -o -name '*.json' -o -name '*.html' -o -name '*.pyi')
 TOOLS := build/bench/loadgen build/bench/backend build/bench/brake
+# Tests of the whole daemon, and of what imports no compiled room: they are run with all checks on, and not twice.
+ONCE := scenarios workshop supervisor ctl docs packaging
 
 .PHONY: run test bench handoff fuzz sanitize browser lint clean build tools
 .DELETE_ON_ERROR:
@@ -31,7 +33,7 @@ run: $(STAMPS)/built
 build: $(STAMPS)/built
 
 test: $(STAMPS)/machine-test $(STAMPS)/doors build/checked/.stamp short-fuzz
-	$(PYTEST) tests --ignore=tests/scenarios --ignore=tests/workshop $(ARGS)
+	$(PYTEST) tests $(ONCE:%=--ignore=tests/%) $(ARGS)
 	PYTHONPATH=build/checked $(PYTEST) tests $(ARGS)
 
 bench: $(STAMPS)/machine-bench $(STAMPS)/doors tools
