@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 import edged.control.process as room
 import edged.control.recall as recall
@@ -25,7 +26,7 @@ def test_while_it_pauses_no_table_is_made_and_no_slot_claimed(stage: Setting) ->
         assert await house.supervisor.receive() == ({"type": "paused"}, [])
         slots = Arena(house.arena_fd).slots_by_key()
         await given(route("a", "a"), route("b", "b", to=["10.0.0.2:1"]))
-        await trio.sleep(0.2)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert worker.routes == ["a"]
         assert Arena(house.arena_fd).slots_by_key() == slots
         other = Arena(house.arena_fd).claim_slot(77)             # as the next generation's control does
@@ -50,7 +51,7 @@ def test_slots_are_not_freed_while_workers_of_another_generation_may_name_them(s
         await house.wait_ready()
         await until(lambda: worker.routes == ["a"])
         await house.supervisor.send({"type": "others", "control": False, "workers": True})
-        await trio.sleep(0.2)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert 77 in Arena(house.arena_fd).slots_by_key()
         await house.supervisor.send({"type": "others", "control": False, "workers": False})
         await until(lambda: 77 not in Arena(house.arena_fd).slots_by_key())
@@ -68,7 +69,7 @@ def test_the_state_is_kept_by_the_last_control_alone(stage: Setting, monkeypatch
         await house.worker(nursery)
         await given(route("a", "a"))
         await house.wait_ready()
-        await trio.sleep(0.2)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert not file.exists()
         await house.supervisor.send({"type": "others", "control": False, "workers": True})
         await until(file.exists)

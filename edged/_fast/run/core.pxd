@@ -180,7 +180,6 @@ cdef struct Core:
     int64_t resume_ms            # accept again
     uint32_t max_connections
     Listener* listeners
-    Handoff handoff
     Notices notices
     uint8_t noticed              # there are new ones: ring the bell when the turn ends
     # TLS
@@ -198,3 +197,4 @@ cdef struct Core:
     uint32_t sealed_n
     Channel* handshakes_first    # those that may go on
     Channel* handshakes_last
+    Handoff handoff              # large, and touched at a reload alone
