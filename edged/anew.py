@@ -6,8 +6,8 @@ from typing import Any
 
 import msgpack
 
-from edged.child import hide_memory
 from edged.errors import StartError
+from edged.prctl import hide_memory
 from edged.settings.load import load
 from edged.settings.settings import Settings
 

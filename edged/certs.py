@@ -14,7 +14,7 @@ from edged.control import check
 from edged.control.admit import Admission
 from edged.control.certificates import Picture, shown_for, tls_name
 from edged.model.certificate import Certificate
-from edged.model.state import Problem
+from edged.model.origin import Problem
 from edged.settings import Settings
 from edged.tls.operator import OperatorCertificates
 from edged.tls.verify import key_type

@@ -1,5 +1,6 @@
 """How a child of the supervisor begins: it leaves signals alone, is told its settings over the wire, and gives up rights."""
 
+import gc
 import logging
 import os
 import signal
@@ -9,11 +10,12 @@ import trio
 
 from edged.errors import EdgedError
 from edged.logs import lines_to_stderr
-from edged.rights import give_up_all, prctl
+from edged.prctl import hide_memory, name_process
+from edged.rights import give_up_all
 from edged.settings import Settings
 from edged.wire import Wire, WireError
 
-__all__ = ["RULED_BY_WIRE", "Wing", "hide_memory", "name_process", "run_child"]
+__all__ = ["RULED_BY_WIRE", "Wing", "run_child"]
 
 log = logging.getLogger("edged.child")
 
@@ -22,8 +24,6 @@ Wing = Callable[[Settings, Wire, int, int], Awaitable[None]]     # settings, wir
 # A service manager or a terminal signals every process of a service: only the supervisor answers, and tells its children over
 # the wire. It starts them with these blocked, so that none can strike before they are ignored.
 RULED_BY_WIRE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
-_PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
 
 
 def run_child(name: str, wire_fd: int, wing: Wing) -> int:
@@ -35,6 +35,8 @@ def run_child(name: str, wire_fd: int, wing: Wing) -> int:
     give_up_all()
     lines_to_stderr(f"edged {name}")
     name_process(f"edged {name}")
+    gc.freeze()                                  # what was imported for it is never looked at again
+    gc.enable()
     status = 0
     try:
         trio.run(_begin, wire_fd, wing)
@@ -54,11 +56,6 @@ def _each(group: BaseExceptionGroup[EdgedError]) -> Iterator[EdgedError]:
             yield why
 
 
-def name_process(name: str) -> None:
-    """What process lists show; the kernel keeps 15 bytes."""
-    prctl(_PR_SET_NAME, name.encode())
-
-
 async def _begin(wire_fd: int, wing: Wing) -> None:
     wire = Wire.from_fd(wire_fd)
     message, fds = await wire.receive()
@@ -68,8 +65,3 @@ async def _begin(wire_fd: int, wing: Wing) -> None:
     if not settings.run.core_dumps:
         hide_memory()
     await wing(settings, wire, fds[0], message["stripe"])
-
-
-def hide_memory() -> None:
-    """Nobody but root reads this process's memory, and no core of it is written."""
-    prctl(_PR_SET_DUMPABLE, 0)

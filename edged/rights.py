@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterable
 from enum import IntEnum
 
-__all__ = ["KEPT_BY_SUPERVISOR", "Capability", "give_up_all", "keep_only", "prctl"]
+from edged.prctl import prctl
+
+__all__ = ["KEPT_BY_SUPERVISOR", "Capability", "give_up_all", "keep_only"]
 
 
 class Capability(IntEnum):
@@ -67,16 +69,6 @@ def keep_only(wanted: Iterable[Capability]) -> None:
             if kept >> capability & 1:
                 prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, capability)
     _gain_nothing()
-
-
-def prctl(option: int, *arguments: int | bytes) -> int:
-    """prctl(2); raises OSError."""
-    words = [ctypes.c_char_p(word) if isinstance(word, bytes) else ctypes.c_ulong(word) for word in arguments]
-    answer: int = _libc.prctl(ctypes.c_int(option), *words, *[ctypes.c_ulong(0)] * (4 - len(words)))
-    if answer < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl {option}: {os.strerror(number)}")
-    return answer
 
 
 def _gain_nothing() -> None:

@@ -5,8 +5,8 @@ import sys
 import msgpack
 
 from edged import __version__
-from edged.child import hide_memory
 from edged.errors import StartError
+from edged.prctl import hide_memory
 
 __all__ = ["tell_trial"]
 

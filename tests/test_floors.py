@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [                                       # of edged/: lowest first
     "_fast model errors",
-    "settings wire tls stats hooks logs watch ctl durable rights",
+    "settings wire tls stats hooks logs watch ctl durable prctl rights",
     "client child anew",
     "supervisor control worker",
-    "cli certs explain demo trial __main__",
+    "cli commands certs explain demo trial __main__",
 ]
 FAST_FLOORS = ["base", "parse memory", "route", "talk", "run"]
 APART = [("_fast", "model", "errors"), ("supervisor", "control", "worker")]      # never one another

@@ -17,7 +17,7 @@ SHOW = "print(open('/proc/self/status').read())"
 
 def after(script):
     """/proc/self/status of a process that has run a script, as a map."""
-    whole = f"import os, sys\nfrom edged.rights import *\n{script}"
+    whole = f"import os, sys\nfrom edged.prctl import prctl\nfrom edged.rights import *\n{script}"
     done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(line.split(":\t", 1) for line in done.stdout.splitlines() if ":\t" in line)
@@ -88,7 +88,7 @@ def test_another_user_keeps_its_one_right_over_an_exec_and_children_do_not():
 
 
 def test_what_the_kernel_refuses_is_an_error():
-    from edged.rights import prctl
+    from edged.prctl import prctl
 
     with pytest.raises(OSError, match="prctl 47: Invalid argument"):
         prctl(47, 99)

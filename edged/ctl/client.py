@@ -6,10 +6,9 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edged.ctl.frames import ANSWER_MOST_BYTES, SOCKET_NAME, VERSION, Doorway, FrameError, cut, pack
 from edged.errors import EdgedError
@@ -41,8 +40,7 @@ class CtlError(EdgedError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     ok: bool
     result: dict[str, Any]
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from edged.ctl.client import CtlError, Exit, Reply, ask
+from edged.ctl.place import runtime_dir
 from edged.ctl.verbs import DELAY_MOST_MS, VERBS, Argument, Verb
-from edged.settings import InvalidSettings
-from edged.settings.keys import Time
-from edged.settings.load import read
+from edged.errors import StartError
 
 __all__ = ["ABOUT", "add_verbs", "run"]
 
@@ -63,6 +62,8 @@ def _add(command: argparse.ArgumentParser, argument: Argument) -> None:
 
 
 def _time_ms(text: str) -> int:
+    from edged.settings.keys import Time
+
     try:
         return Time(0, DELAY_MOST_MS).read(text)
     except ValueError as why:
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     given = {argument.name: getattr(options, argument.name) for argument in verb.arguments}
     arguments = {name: value for name, value in given.items() if value is not None}
     try:
-        where = options.runtime_dir or _runtime_dir(options.config, verb)
+        where = options.runtime_dir or _place(options.config, verb)
         reply = ask(where, verb.name, arguments, _progress, until_gone=verb.name == "stop")
     except CtlError as why:
         if options.json:
@@ -91,12 +92,14 @@ def run(options: argparse.Namespace) -> int:
     return Exit.DONE if reply.ok else Exit.FAILED
 
 
-def _runtime_dir(config: str, verb: Verb) -> str:
-    """A wrong value elsewhere in the file is no reason not to find the daemon; what the daemon could not read either, fails a reload."""
+def _place(config: str, verb: Verb) -> str:
+    """What the daemon could not read either, fails a reload."""
     try:
-        return read(config)[0].run.runtime_dir
-    except InvalidSettings as why:
-        if verb.name == "reload":
+        return runtime_dir(config)
+    except StartError as why:
+        from edged.settings import InvalidSettings
+
+        if verb.name == "reload" and isinstance(why, InvalidSettings):
             raise CtlError(Exit.FAILED, str(why)) from None
         raise
 

@@ -14,10 +14,11 @@ import msgpack
 
 from edged.errors import EdgedError
 
-__all__ = ["ANSWER_MOST_BYTES", "REQUEST_MOST_BYTES", "SOCKET_NAME", "VERSION", "Doorway", "FrameError", "cut", "pack"]
+__all__ = ["ANSWER_MOST_BYTES", "REQUEST_MOST_BYTES", "RUNTIME_DIR", "SOCKET_NAME", "VERSION", "Doorway", "FrameError", "cut", "pack"]
 
 VERSION = 1
-SOCKET_NAME = "ctl.sock"                         # in [run] runtime_dir
+RUNTIME_DIR = "/run/edged"                       # where [run] runtime_dir says no other
+SOCKET_NAME = "ctl.sock"                         # in there
 REQUEST_MOST_BYTES = 64 * 1024
 ANSWER_MOST_BYTES = 16 * 1024 * 1024
 

@@ -1,6 +1,6 @@
 """Every verb of `edged ctl`, once: what it is called, what it takes, and what is told about it."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["DELAY_MOST_MS", "LEVELS", "VERBS", "Argument", "Verb", "complaint"]
 
@@ -8,8 +8,7 @@ LEVELS = ("debug", "info", "warning", "error")
 DELAY_MOST_MS = 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """A named value of a request: a flag, a number of milliseconds, or one of some words."""
 
     name: str
@@ -24,18 +23,17 @@ class Argument:
         return value in self.choices if self.choices else not isinstance(value, int) or 0 <= value <= DELAY_MOST_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """`words` as they are typed; the request bears `name`."""
 
     words: str
     help: str
     about: str
     arguments: tuple[Argument, ...] = ()
-    name: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.words.replace(" ", "_"))
+    @property
+    def name(self) -> str:
+        return self.words.replace(" ", "_")
 
 
 _ALL = (

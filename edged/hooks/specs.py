@@ -13,10 +13,11 @@ import pluggy
 from edged.hooks.certificates import BadCertificate, checked_certificate, checked_trust
 from edged.model.backend import Backend, Endpoint
 from edged.model.certificate import Certificate, Trust
+from edged.model.origin import Origin, Problem
 from edged.model.pack import pack_routes, unpack_routes
 from edged.model.policy import Algorithm, Balance, Cookie, Forwarded, HeaderAction, Insecure, Termination, Timeouts
-from edged.model.route import Origin, Route
-from edged.model.state import Problem, Verdict
+from edged.model.route import Route
+from edged.model.state import Verdict
 
 __all__ = [
     "API_VERSION", "Algorithm", "Backend", "BadCertificate", "Balance", "Certificate", "Cookie", "Endpoint", "Forwarded", "HeaderAction",

@@ -1,8 +1,8 @@
-"""Where things come from."""
+"""Where things come from, and what is wrong there."""
 
 from dataclasses import dataclass
 
-__all__ = ["NOWHERE", "Origin"]
+__all__ = ["NOWHERE", "Origin", "Problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +17,16 @@ class Origin:
 
 
 NOWHERE = Origin("")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one object, for its owner: it never stops the others."""
+
+    origin: Origin
+    key: str                     # path of the field ("routes[3].to[0].weight"), or ""
+    message: str
+    object: str = ""             # namespace/name of the object refused, if it has one
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.key}: {self.message}" if self.key else f"{self.origin}: {self.message}"

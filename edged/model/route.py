@@ -7,7 +7,7 @@ from .certificate import Certificate
 from .origin import NOWHERE, Origin
 from .policy import Cookie, Forwarded, HeaderAction, Insecure, Termination
 
-__all__ = ["Origin", "Route"]
+__all__ = ["Route"]
 
 
 @dataclass(frozen=True, slots=True)

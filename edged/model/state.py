@@ -3,20 +3,8 @@
 from dataclasses import dataclass, field
 
 from .listener import Listener
-from .route import Origin, Route
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with one object, for its owner: it never stops the others."""
-
-    origin: Origin
-    key: str                     # path of the field ("routes[3].to[0].weight"), or ""
-    message: str
-    object: str = ""             # namespace/name of the object refused, if it has one
-
-    def __str__(self) -> str:
-        return f"{self.origin}: {self.key}: {self.message}" if self.key else f"{self.origin}: {self.message}"
+from .origin import NOWHERE, Origin
+from .route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +15,7 @@ class Verdict:
     admitted: bool
     reason: str = ""
     message: str = ""
-    origin: Origin = Origin("")
+    origin: Origin = NOWHERE
     source: str = ""
 
 

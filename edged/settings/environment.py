@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edged.model.route import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.settings import units
 from edged.settings.keys import Env, Key
 

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from edged.errors import StartError
 from edged.model.listener import AcceptProxy, Listener, Mode
-from edged.model.route import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.settings.environment import ENVIRONMENT, HTTP_PORT, HTTPS_PORT, Environment
 from edged.settings.keys import Key, keys_of
 from edged.settings.lines import key_lines

@@ -6,8 +6,7 @@ from typing import Any, TypeVar, cast
 
 from edged.errors import StartError
 from edged.model.listener import AcceptProxy, Listener, Mode
-from edged.model.route import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.settings.lines import line_of
 from edged.settings.tables import DefaultTable, LogTable, RouterTable, RunTable, TimeoutTable, TlsTable, WorkerTable
 

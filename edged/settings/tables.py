@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from edged.ctl.frames import RUNTIME_DIR
 from edged.settings import headers, logformat, subjects, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
 from edged.tls import profiles
@@ -316,7 +317,7 @@ class RunTable:
 
     user: str = key(Text("a user's name"), "", "Who the workers and control run as, if started as root. Empty: root stays root.")
     group: str = key(Text("a group's name"), "", "Empty: the user's own group.")
-    runtime_dir: str = key(Text("a path"), "/run/edged", "Sockets for operators.")
+    runtime_dir: str = key(Text("a path"), RUNTIME_DIR, "Sockets for operators.")
     state_dir: str = key(Text("a path"), "/var/lib/edged", "What is kept over restarts.")
     drain_delay_ms: int = key(
         Time(0), 0, "At SIGTERM: how long new connections are still taken, so that balancers in front notice.",

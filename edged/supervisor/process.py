@@ -14,9 +14,9 @@ from typing import Any
 import trio
 
 from edged import __version__
-from edged.child import hide_memory, name_process
 from edged.errors import StartError
 from edged.logs import choose_level, lines_to_stderr
+from edged.prctl import hide_memory, name_process
 from edged.rights import KEPT_BY_SUPERVISOR, keep_only
 from edged.settings import Settings
 from edged.supervisor.ctl import Outcome, Tell

@@ -16,8 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from edged.errors import EdgedError
 from edged.model.certificate import Certificate
-from edged.model.origin import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.tls.folders import beside
 from edged.tls.pem import BadPem, Found, Key, Material, read_material
 from edged.tls.staple import Staple, staple_of

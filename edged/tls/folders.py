@@ -6,8 +6,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edged.model.origin import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.watch import ways
 
 __all__ = ["BESIDE", "Listing", "Mark", "beside", "list_bundles", "mark_of"]

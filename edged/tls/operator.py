@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import trio
 
 from edged.model.certificate import Certificate, Trust
-from edged.model.origin import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 from edged.settings import InvalidSettings, Settings
 from edged.settings.environment import ENVIRONMENT
 from edged.tls.folders import Listing, Mark, list_bundles, mark_of

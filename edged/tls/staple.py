@@ -7,8 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
-from edged.model.origin import Origin
-from edged.model.state import Problem
+from edged.model.origin import Origin, Problem
 
 __all__ = ["Staple", "staple_of"]
 

@@ -15,9 +15,9 @@ import trio
 
 from edged._fast.memory.arena import Arena
 from edged._fast.route.table import open_table
-from edged.child import name_process
 from edged.errors import EdgedError
 from edged.logs import choose_level
+from edged.prctl import name_process
 from edged.settings import Settings
 from edged.tls.tickets import SECRET_BYTES
 from edged.wire import Wire, WireClosed, WireError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edged import cli
+from edged.commands import parser
 from edged.ctl.client import Exit
 from edged.ctl.verbs import LEVELS, VERBS
 from edged.supervisor.process import HEEDED
@@ -28,7 +28,7 @@ def entries(text):
 
 
 def test_every_command_is_told():
-    [commands] = [action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    [commands] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
     assert [re.match(r"`(\w+)`", head)[1] for head in entries(section("COMMANDS"))] == [*list(commands.choices)[:4], "demo", "ctl"]
     assert sorted(commands.choices) == sorted(["run", "check", "explain", "certs", "demo", "ctl"])
 

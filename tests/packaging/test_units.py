@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edged import cli
+from edged import commands
 from edged.rights import KEPT_BY_SUPERVISOR
 from edged.settings.keys import keys_of
 from edged.settings.load import LISTENERS_MOST
@@ -51,16 +51,16 @@ def default(table, name):
 
 def test_the_command_is_one_of_ours():
     program, *words = shlex.split(service("ExecStart"))
-    options = cli._parser().parse_args(words)
+    options = commands.parser().parse_args(words)
     assert Path(program).name == "edged"
-    assert options.command is cli._run
-    assert options.config == cli.DEFAULT_CONFIG
+    assert options.command is commands._run
+    assert options.config == commands.DEFAULT_CONFIG
 
 
 def test_directories_are_those_of_the_settings():
     assert f"/run/{service('RuntimeDirectory')}" == default(RunTable, "runtime_dir")
     assert f"/var/lib/{service('StateDirectory')}" == default(RunTable, "state_dir")
-    assert f"/etc/{service('ConfigurationDirectory')}" == service("WorkingDirectory") == str(Path(cli.DEFAULT_CONFIG).parent)
+    assert f"/etc/{service('ConfigurationDirectory')}" == service("WorkingDirectory") == str(Path(commands.DEFAULT_CONFIG).parent)
 
 
 def test_the_user_is_made_and_owns_what_tmpfiles_make():
@@ -88,7 +88,7 @@ def test_an_older_systemd_is_told_the_same_in_its_own_words():
     assert old["Type"] == ["notify"]
     program, *words = shlex.split(old["ExecReload"][0])
     assert program == shlex.split(service("ExecStart"))[0]
-    assert cli._parser().parse_args(words).verb.name == "reload"
+    assert commands.parser().parse_args(words).verb.name == "reload"
     assert old["Environment"] == [f"FDSTORE={service('FileDescriptorStoreMax')}"]
 
 
