@@ -361,7 +361,8 @@ class DefaultTable:
     retries: int = key(Whole(0, 100), 3, "Attempts to connect after the first.")
     redispatch: int = key(Whole(-1, 100), -1, "Try another endpoint: -1 on the last retry, n on each n-th, 0 never.")
     forwarded: str = key(
-        Choice("append", "replace", "if-none", "never"), "append", "X-Forwarded-* and Forwarded headers.",
+        Choice("append", "replace", "if-none", "never"), "append",
+        "X-Forwarded-* and Forwarded headers. replace and if-none let no X_Forwarded_* through, which some endpoints read alike.",
         _text("ROUTER_SET_FORWARDED_HEADERS"),
     )
     request_headers: tuple[str, ...] = key(
@@ -390,7 +391,8 @@ class DefaultTable:
         (Env("ROUTER_H1_CASE_ADJUST", units.items, fatal=True),),
     )
     strip_client_certificate: bool = key(
-        Flag(), True, "Take X-SSL, X-SSL-Client-DN and their like away from requests: clients must not make them up.",
+        Flag(), True,
+        "Take X-SSL, X-SSL-Client-DN and their like away from requests, X_SSL_Client_DN too: clients must not make them up.",
         _truth("ROUTER_MUTUAL_TLS_HEADER_FILTER"),
     )
     http_reuse: str = key(Choice("never", "safe", "aggressive", "always"), "safe", "Who may use an endpoint's idle connections.")

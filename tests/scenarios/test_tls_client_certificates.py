@@ -184,6 +184,19 @@ def test_what_a_client_says_of_itself_is_taken_away(edged, shows, listener, spel
     assert "forged" not in told(answer).values()
 
 
+@pytest.mark.parametrize("listener", ["web", "none", "optional", "required"])
+def test_nor_can_it_be_said_with_underscores(edged, shows, listener):
+    """Endpoints that make variables of names read both as HTTP_X_SSL_CLIENT_DN."""
+    for spelled in (str.lower, str.upper):
+        lines = "".join(f"{spelled(name).replace('-', '_', count)}: forged\r\n" for name in STRIPPED for count in (1, 3))
+        with edged.connect() if listener == "web" else edged.connect_tls("one.test", shows("ann"), name=listener) as client:
+            client.send(f"GET / HTTP/1.1\r\nHost: one.test\r\n{lines}X_SSLs: stays\r\n\r\n".encode())
+            answer = client.answer()
+        assert answer.status == 200
+        assert b"forged" not in answer.body
+        assert ["x_ssls", "stays"] in json.loads(answer.body)["fields"]
+
+
 def test_it_is_left_where_that_is_wanted(daemon, backend, lists):
     edged = daemon(listeners(lists, "none"), document(*exposed("one", "one.test", backend().address, tls={"termination": "edge"})),
                    {"ROUTER_MUTUAL_TLS_HEADER_FILTER": "false"})

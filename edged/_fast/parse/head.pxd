@@ -52,7 +52,8 @@ cdef enum Known:                 # fields that some rule looks for; all others a
     KNOWN_STRICT_TRANSPORT_SECURITY
     KNOWN_WWW_AUTHENTICATE
     KNOWN_SEC_WEBSOCKET_KEY
-    KNOWN_X_SSL                  # any of the X-SSL* fields of openshift-routes.md 7.8
+    KNOWN_X_SSL                  # any of the X-SSL* fields of openshift-routes.md 7.8, also with underscores for hyphens
+    KNOWN_X_FORWARDED_ALIAS      # X-Forwarded-For, -Host, -Port or -Proto with an underscore for some hyphen
 
 cdef enum:                       # Head.flags
     HEAD_LENGTH = 1              # Content-Length is valid and stands in `length`

@@ -9,8 +9,8 @@ from edged._fast.parse.head cimport (
     FIELD_FOLDED, FIELD_HOP, HEAD_ABSOLUTE, HEAD_CHUNKED, HEAD_LENGTH, HEAD_TRAILERS_OK, KNOWN_CONNECTION, KNOWN_CONTENT_LENGTH,
     KNOWN_COOKIE, KNOWN_EXPECT, KNOWN_FORWARDED, KNOWN_HOST, KNOWN_HTTP2_SETTINGS, KNOWN_KEEP_ALIVE, KNOWN_PROXY,
     KNOWN_PROXY_CONNECTION, KNOWN_SET_COOKIE, KNOWN_STRICT_TRANSPORT_SECURITY, KNOWN_TE, KNOWN_TRAILER, KNOWN_TRANSFER_ENCODING,
-    KNOWN_UPGRADE, KNOWN_X_FORWARDED_FOR, KNOWN_X_FORWARDED_HOST, KNOWN_X_FORWARDED_PORT, KNOWN_X_FORWARDED_PROTO, KNOWN_X_SSL,
-    VERB_OPTIONS, Field, Head,
+    KNOWN_UPGRADE, KNOWN_X_FORWARDED_ALIAS, KNOWN_X_FORWARDED_FOR, KNOWN_X_FORWARDED_HOST, KNOWN_X_FORWARDED_PORT,
+    KNOWN_X_FORWARDED_PROTO, KNOWN_X_SSL, VERB_OPTIONS, Field, Head,
 )
 from edged._fast.route.cookies cimport next_cookie, sets_cookie, trimmed
 from edged._fast.route.fields cimport fields_act, fields_delete, fields_last, fields_replace
@@ -275,7 +275,9 @@ cdef inline uint64_t dropped_from_request(const Recipe* recipe, uint32_t flags) 
         drop |= bit(KNOWN_EXPECT)
     if recipe.forwarded == FORWARDED_REPLACE:
         drop |= (bit(KNOWN_X_FORWARDED_FOR) | bit(KNOWN_X_FORWARDED_HOST) | bit(KNOWN_X_FORWARDED_PORT)
-                 | bit(KNOWN_X_FORWARDED_PROTO) | bit(KNOWN_FORWARDED))
+                 | bit(KNOWN_X_FORWARDED_PROTO) | bit(KNOWN_X_FORWARDED_ALIAS) | bit(KNOWN_FORWARDED))
+    elif recipe.forwarded == FORWARDED_IF_NONE:
+        drop |= bit(KNOWN_X_FORWARDED_ALIAS)     # an endpoint would take it for the field that is there, or that we set
     return drop
 
 cdef inline bint has_capital(View text) noexcept nogil:

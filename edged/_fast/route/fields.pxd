@@ -10,7 +10,8 @@ from edged._fast.route.table cimport Action, Table
 # client's, as DER; n == 0: there is none.
 cdef void fields_act(Out* out, size_t first, const Table* table, const Action* actions, uint32_t n, View certificate) noexcept nogil
 cdef void fields_delete(Out* out, size_t first, View name) noexcept nogil
-cdef void fields_replace(Out* out, size_t first, View lines) noexcept nogil      # whole lines, in the place of all of their names
+# Whole lines with names in lower case, in the place of all of their names, also of those spelled with underscores for hyphens.
+cdef void fields_replace(Out* out, size_t first, View lines) noexcept nogil
 # The last element of the last field of that name, borrowed from `out` until the next change; at == NULL: there is none.
 cdef View fields_last(const Out* out, size_t first, View name) noexcept nogil
 # What was written from offset `start` on becomes its base64, in place.

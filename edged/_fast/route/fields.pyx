@@ -8,6 +8,7 @@ from libc.string cimport memchr, memmove
 
 from edged._fast.base.view cimport View, view, view_is_nocase
 from edged._fast.parse.framing cimport is_gap
+from edged._fast.parse.known cimport is_alias
 from edged._fast.route.out cimport Out, lower, put_view, room_for, say
 from edged._fast.route.table cimport PART_CERTIFICATE, PART_ESCAPE, PART_FIELD, PART_LITERAL, PART_QUOTE, Action, Part, Table, table_text
 
@@ -21,19 +22,26 @@ cdef inline View line_at(const char* at, const char* end) noexcept nogil:
 cdef inline bint is_field(View line, View name) noexcept nogil:
     return line.n > name.n and line.at[name.n] == c":" and view_is_nocase(name, line.at, name.n)
 
-cdef void fields_delete(Out* out, size_t first, View name) noexcept nogil:
+cdef inline bint is_alias_field(View line, View name) noexcept nogil:
+    """`name` is in lower case."""
+    return line.n > name.n and line.at[name.n] == c":" and is_alias(line.at, name.at, name.n)
+
+cdef inline void delete_lines(Out* out, size_t first, View name, bint aliases) noexcept nogil:
     cdef char* to = out.start + first
     cdef const char* at = to
     cdef View line
     while at < out.at:
         line = line_at(at, out.at)
         at += line.n
-        if is_field(line, name):
+        if is_alias_field(line, name) if aliases else is_field(line, name):
             continue
         if to != line.at:
             memmove(to, line.at, line.n)
         to += line.n
     out.at = to
+
+cdef void fields_delete(Out* out, size_t first, View name) noexcept nogil:
+    delete_lines(out, first, name, False)
 
 cdef void fields_replace(Out* out, size_t first, View lines) noexcept nogil:
     cdef const char* at = lines.at
@@ -44,7 +52,7 @@ cdef void fields_replace(Out* out, size_t first, View lines) noexcept nogil:
         at += line.n
         colon = <const char*>memchr(line.at, c":", line.n)
         if colon != NULL:
-            fields_delete(out, first, view(line.at, colon - line.at))
+            delete_lines(out, first, view(line.at, colon - line.at), True)
     put_view(out, lines)
 
 cdef inline View value_of(View line, size_t name_n) noexcept nogil:

@@ -148,6 +148,8 @@ def test_an_id_takes_the_place_of_what_the_client_sent():
 def test_fields_about_client_certificates_are_stripped_unless_the_operator_wants_them():
     assert request("X-SSL: 1", "X-SSL-Client-DN: /CN=me", of=table(**QUIET)) == []
     assert request("X-SSL: 1", "X-SSL-Client-DN: /CN=me", of=table(keep=True, **QUIET)) == ["X-SSL: 1", "X-SSL-Client-DN: /CN=me"]
+    assert request("x_ssl: 1", "X_SSL_Client_DN: /CN=me", "X-SSL_Issuer: me", of=table(**QUIET)) == []
+    assert request("X_SSL_Client_DN: /CN=me", of=table(keep=True, **QUIET)) == ["X_SSL_Client_DN: /CN=me"]
 
 
 # ---- certificates of clients -----------------------------------------------------------------------------------------
@@ -158,10 +160,11 @@ CERTIFICATE = b"0\x82\x01\r\n\tA\x7f\xffB\x00C"
 
 
 def test_what_is_told_of_a_certificate_takes_the_place_of_what_the_client_says():
-    forged = "X-SSL: 0", "X-Ssl-Client-DN: /CN=admin", "X-SSL-Client-Subject: admin", "A: 1"
+    forged = "X-SSL: 0", "X-Ssl-Client-DN: /CN=admin", "X-SSL-Client-Subject: admin", "A: 1", "X_SSL: 0", "x-ssl_client-Dn: /CN=admin"
     assert request(*forged, of=table(**QUIET), told=TOLD) == ["A: 1", *TOLD_LINES]
     kept = table(keep=True, **QUIET)
     assert request(*forged, of=kept, told=TOLD) == ["X-SSL-Client-Subject: admin", "A: 1", *TOLD_LINES]
+    assert request("X_SSLs: 1", "X_SSL_Client: 2", of=kept, told=TOLD) == ["X_SSLs: 1", "X_SSL_Client: 2", *TOLD_LINES]
 
 
 def test_what_is_told_stands_between_the_id_and_the_forwarded_fields():

@@ -212,6 +212,16 @@ def test_if_none_judges_one_by_one():
         assert forwarded(Forwarded.IF_NONE, theirs) == [*FIRST, theirs.rstrip(), *expected], ours
 
 
+def test_an_endpoint_sees_no_second_spelling_of_what_is_decided_here():
+    """Those that read hyphens and underscores alike would believe a client that sends both."""
+    aliases = ["X_Forwarded_For: 6.6.6.6", "X-Forwarded_Host: evil", "x_forwarded-port: 6", "X_FORWARDED_PROTO: wss"]
+    assert forwarded(Forwarded.REPLACE, *aliases) == [*FIRST, *OURS]
+    assert forwarded(Forwarded.IF_NONE, *aliases) == [*FIRST, *OURS]
+    assert forwarded(Forwarded.IF_NONE, *THEIRS, *aliases) == [*FIRST, *[line.rstrip() for line in THEIRS]]
+    for mode, ours in ((Forwarded.APPEND, OURS), (Forwarded.NEVER, [])):
+        assert forwarded(mode, *aliases) == [*FIRST, *aliases, *ours]
+
+
 def test_what_connection_names_counts_as_absent():
     assert forwarded(Forwarded.IF_NONE, "X-Forwarded-For: 1.1.1.1", "Connection: X-Forwarded-For") == [*FIRST, *OURS]
 
