@@ -21,6 +21,8 @@ def page(text: str) -> str:
             out.append(f".SH {first[3:]}")
         elif rest and rest[0].startswith(": "):
             out += [".TP", _inline(first), _inline(" ".join([rest[0][2:], *rest[1:]]))]
+        elif all(line.startswith("    ") for line in block.split("\n")):
+            out += [".PP", ".EX", *(_line(_plain(line)) for line in block.split("\n")), ".EE"]
         elif first.startswith(("#", "-", ">", "    ", "|")):
             raise ValueError(f"edged.8.md: this is not understood: {first}")
         else:
@@ -34,7 +36,10 @@ def _inline(text: str) -> str:
         face, marked = ("I", match[2]) if match[1] is None else ("B", match[1])
         parts += [_plain(text[at : match.start()]), f"\\f{face}{_plain(marked)}\\fR"]
         at = match.end()
-    line = "".join([*parts, _plain(text[at:])])
+    return _line("".join([*parts, _plain(text[at:])]))
+
+
+def _line(line: str) -> str:
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 

@@ -16,6 +16,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["wing"]:                    # how the supervisor starts its children
         return _wing(words[1:])
+    if (asked := _check_words(words)) is not None:           # every second, by keepalived
+        from edged.ctl.check import main as is_ready
+
+        return is_ready(asked)
     try:
         if words[:1] == ["demo"]:                # it knows its own options
             from edged.demo.site import main as demo
@@ -34,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:                      # whoever read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _check_words(words: list[str]) -> list[str] | None:
+    """What follows `edged ctl check`, and what stands between the two; None: it is another command."""
+    if words[:1] != ["ctl"] or "check" not in words[1:4]:
+        return None
+    at = words.index("check")
+    return words[1:at] + words[at + 1 :] if at == 1 or words[1].startswith("--config") else None
 
 
 def _wing(words: Sequence[str]) -> int:

@@ -159,6 +159,7 @@ class _Control:
         self._publisher = Publisher(settings.worker.count, self._taken)
         self._recall = Recall(settings.run.state_dir, lambda: self._admission.state, intake.sources_by_place)
         self._unserved: set[str] = set()         # names of tcp listeners without a route
+        self._told = 0                           # how many routes, to the supervisor
 
     def _version_in_force(self) -> int:
         """The newest table that any worker has, or had before it died."""
@@ -250,7 +251,8 @@ class _Control:
                 await self._inbox.wait()
         gc.collect()
         gc.freeze()                              # what is here stays: no later collection has to look at it, and hold up a change
-        await self._wire.send({"type": "ready", "routes": len(self._admission.state.routes)})
+        self._told = len(self._admission.state.routes)
+        await self._wire.send({"type": "ready", "routes": self._told})
 
     def _still_waiting(self, passed_s: float) -> dict[str, float]:
         """The silent sources that may still speak in time, and how long each is waited for; what others gave before is recalled."""
@@ -280,7 +282,14 @@ class _Control:
             await self._may_publish.passed()
             if self._renew() or behind:
                 self._publish()
+                await self._tell_count()
             await trio.sleep(min(_SETTLE_MOST_S, _SETTLE_TO_WORK * (time.thread_time() - started_s)))
+
+    async def _tell_count(self) -> None:
+        """How many routes there are, for readiness."""
+        if (count := len(self._admission.state.routes)) != self._told:
+            self._told = count
+            await self._wire.send({"type": "routes", "count": count})
 
     def _take(self) -> None:
         """What lies in the inbox goes to the intake."""

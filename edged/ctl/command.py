@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from edged.ctl import check
 from edged.ctl.client import CtlError, Exit, Reply, ask
 from edged.ctl.place import runtime_dir
 from edged.ctl.verbs import DELAY_MOST_MS, VERBS, Argument, Verb
@@ -23,6 +24,7 @@ examples:
   edged ctl status                            what runs, since when
   edged ctl reload                            and is what I wrote in force now?
   edged ctl drain --delay 15s                 out of service, as balancers in front notice
+  edged ctl check                             is it ready for clients? by its status
   edged ctl status --json | jq .state
   edged ctl COMMAND --help                    more about each
 """
@@ -49,13 +51,17 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--json", action="store_true", help="for programs: one object on stdout")
         command.add_argument("--runtime-dir", metavar="DIR", default="", help="where the daemon's socket is, in place of --config")
         command.set_defaults(verb=verb)
+    probe = commands.add_parser("check", help=check.HELP, description=check.ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    check.add_arguments(probe)
 
 
 def _add(command: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.kind is bool:
         command.add_argument(f"--{argument.name}", action="store_true", default=None, help=argument.help)
-    elif argument.required:
-        command.add_argument(argument.name, choices=argument.choices, help=argument.help)
+    elif argument.in_order:
+        choices = None if argument.judged_late or not argument.choices else argument.choices
+        many = None if argument.required else "?"
+        command.add_argument(argument.name, type=argument.kind, choices=choices, nargs=many, help=argument.help)
     else:
         word = argument.name.removesuffix("_ms")
         command.add_argument(f"--{word}", dest=argument.name, metavar="TIME", type=_time_ms, help=argument.help)
@@ -127,6 +133,11 @@ def _show_status(reply: Reply) -> None:
         print(f"generation {generation['number']}: {generation['state']} for {_span(generation['since_s'])}: {pids or 'no process'}")
     for listener in status["listeners"]:
         print(f'listener "{listener["name"]}": {listener["address"]} ({listener["mode"]})')
+    for why in status["not_ready"]:
+        print(f"not ready: {why}")
+    for one in status["vrrp"]:
+        priority = "" if one["priority"] is None else f", priority {one['priority']}"
+        print(f"VRRP {one['kind'].lower()} {one['name']}: {one['state']} for {_span(one['since_s'])}{priority}")
     last = status["last_reload"]
     if last is None:
         print("last reload: none")

@@ -55,14 +55,16 @@ def cut(buffer: bytearray, most_bytes: int) -> dict[str, Any] | None:
 
 
 class Doorway:
-    """The directory of a control socket, held open: its name may be longer than the address of a unix socket can be."""
+    """The directory of a unix socket, held open: its name may be longer than the address of a unix socket can be."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, name: str = SOCKET_NAME) -> None:
+        """Raises OSError."""
         self.fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._name = name
 
     @property
     def address(self) -> str:
-        return f"/proc/self/fd/{self.fd}/{SOCKET_NAME}"
+        return f"/proc/self/fd/{self.fd}/{self._name}"
 
     def close(self) -> None:
         os.close(self.fd)

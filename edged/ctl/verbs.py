@@ -6,21 +6,29 @@ __all__ = ["DELAY_MOST_MS", "LEVELS", "VERBS", "Argument", "Verb", "complaint"]
 
 LEVELS = ("debug", "info", "warning", "error")
 DELAY_MOST_MS = 24 * 3600 * 1000
+TEXT_MOST = 64                                   # characters
+KINDS = ("GROUP", "INSTANCE")                    # of keepalived
+STATES = ("MASTER", "BACKUP", "FAULT", "STOP", "DELETED")
 
 
 class Argument(NamedTuple):
-    """A named value of a request: a flag, a number of milliseconds, or one of some words."""
+    """A named value of a request: a flag, a number, such as of milliseconds, a text, or one of some words."""
 
     name: str
     kind: type
     help: str
     choices: tuple[str, ...] = ()
     required: bool = False
+    most: int = DELAY_MOST_MS                    # of a number
+    in_order: bool = False                       # typed by its place, without its name
+    judged_late: bool = False                    # a wrong word is refused by the daemon, not by the command line
 
     def takes(self, value: object) -> bool:
         if type(value) is not self.kind:
             return False
-        return value in self.choices if self.choices else not isinstance(value, int) or 0 <= value <= DELAY_MOST_MS
+        if isinstance(value, str):
+            return value in self.choices if self.choices else 0 < len(value) <= TEXT_MOST and value.isprintable()
+        return not isinstance(value, int) or 0 <= value <= self.most
 
 
 class Verb(NamedTuple):
@@ -68,11 +76,15 @@ _ALL = (
     ),
     Verb(
         "drain", "accept no more, and let exchanges end; the daemon stays",
-        "Take this daemon out of service, and keep it there: for the pause of [run] drain_delay it serves on while `edged ctl status`\n"
-        "tells \"draining\" already, then it accepts no more, exchanges have as long as [run] drain_timeout to end, and what is still\n"
-        "open is cut. New connections are refused from then on. Returns when nothing is open any more.\n\n"
-        "examples:\n  edged ctl drain\n  edged ctl drain --delay 15s && reboot",
-        (Argument("delay_ms", int, "how long to serve on first, such as 15s (default: [run] drain_delay)"),),
+        "Take this daemon out of service, and keep it there. At once it is not ready any more, for `edged ctl check` and every probe. For\n"
+        "the pause of [run] drain_delay it serves on, so that balancers in front notice; then it accepts no more, exchanges have as long\n"
+        "as [run] drain_timeout to end, and what is still open is cut. New connections are refused from then on. Returns when nothing is\n"
+        "open any more.\n\n"
+        "examples:\n  edged ctl drain\n  edged ctl drain --delay 15s && reboot\n  edged ctl drain --persist",
+        (
+            Argument("delay_ms", int, "how long to serve on first, such as 15s (default: [run] drain_delay)"),
+            Argument("persist", bool, "it stays out of service over restarts too, until edged ctl undrain"),
+        ),
     ),
     Verb(
         "undrain", "accept again",
@@ -82,7 +94,18 @@ _ALL = (
         "log level", "which lines are logged",
         "Choose which lines all processes of the daemon log, until it ends or this is said again. The access log is another matter.\n\n"
         "examples:\n  edged ctl log level debug\n  edged ctl log level info",
-        (Argument("level", str, "from this upwards", LEVELS, required=True),),
+        (Argument("level", str, "from this upwards", LEVELS, required=True, in_order=True),),
+    ),
+    Verb(
+        "notify", "what keepalived says of a virtual address",
+        "Remember the state of a VRRP instance or group; `edged ctl status` shows it. For keepalived, which adds the words itself:\n\n"
+        "  notify \"/usr/bin/edged ctl notify\"",
+        (
+            Argument("kind", str, "GROUP or INSTANCE", KINDS, required=True, in_order=True, judged_late=True),
+            Argument("name", str, "its name", required=True, in_order=True),
+            Argument("state", str, ", ".join(STATES), STATES, required=True, in_order=True, judged_late=True),
+            Argument("priority", int, "its priority, 0 to 255", most=255, in_order=True),
+        ),
     ),
 )
 

@@ -37,7 +37,7 @@ def _table(head: str, kind: type, comment_out: tuple[str, ...] = ()) -> Iterator
     yield head
     for key in keys_of(kind):
         yield from textwrap.wrap(_told(key), _WIDTH, initial_indent="# ", subsequent_indent="#   ")
-        value = '"0.0.0.0:8080"' if key.name == "address" else key.kind.write(key.default)
+        value = '"0.0.0.0:8080"' if kind is ListenerTable and key.name == "address" else key.kind.write(key.default)
         yield f"{'# ' if key.name in comment_out else ''}{key.name} = {value}"
     yield ""
 

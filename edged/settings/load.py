@@ -18,6 +18,7 @@ from edged.settings.lines import key_lines
 from edged.settings.settings import InvalidSettings, Settings
 from edged.settings.tables import (
     TABLES,
+    AdminTable,
     DefaultTable,
     ErrorFileTable,
     ListenerTable,
@@ -100,6 +101,7 @@ class _Reader:
             tls=tls,
             log=self._log(self._table(LogTable, "log")),
             run=self._run(self._table(RunTable, "run")),
+            admin=self._table(AdminTable, "admin"),
             defaults=self._defaults(self._table(DefaultTable, "defaults")),
             router=router,
             error_files=self._error_files(self._table(ErrorFileTable, "defaults.error_files")),

@@ -8,7 +8,7 @@ from edged.errors import StartError
 from edged.model.listener import AcceptProxy, Listener, Mode
 from edged.model.origin import Origin, Problem
 from edged.settings.lines import line_of
-from edged.settings.tables import DefaultTable, LogTable, RouterTable, RunTable, TimeoutTable, TlsTable, WorkerTable
+from edged.settings.tables import AdminTable, DefaultTable, LogTable, RouterTable, RunTable, TimeoutTable, TlsTable, WorkerTable
 
 __all__ = ["InvalidSettings", "Settings"]
 
@@ -36,6 +36,7 @@ class Settings:
     tls: TlsTable = field(default_factory=TlsTable)
     log: LogTable = field(default_factory=LogTable)
     run: RunTable = field(default_factory=RunTable)
+    admin: AdminTable = field(default_factory=AdminTable)
     defaults: DefaultTable = field(default_factory=DefaultTable)
     router: RouterTable = field(default_factory=RouterTable)
     error_files: Mapping[int, bytes] = field(default_factory=dict)   # by status: whole raw responses
@@ -70,6 +71,7 @@ class Settings:
             tls=_table(TlsTable, body["tls"]),
             log=_table(LogTable, body["log"]),
             run=_table(RunTable, body["run"]),
+            admin=_table(AdminTable, body["admin"]),
             defaults=_table(DefaultTable, body["defaults"]),
             router=_table(RouterTable, body["router"]),
             error_files=dict(body["error_files"]),

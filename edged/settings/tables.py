@@ -78,6 +78,18 @@ def _address(text: str) -> str:
     return str(units.address(text))
 
 
+def _tcp_address(text: str) -> str:
+    where = units.address(text)
+    if where.path or not where.port:
+        raise ValueError(f'"{text}" has no port that could be asked: write "127.0.0.1:1936" or "[::]:1936"')
+    return str(where)
+
+
+def _every_address(port: str) -> str:
+    """STATS_PORT (openshift-routes.md 11.6)."""
+    return f"0.0.0.0:{units.whole_number(port)}"
+
+
 def _cookie(text: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9_-]+", text, re.ASCII):
         raise ValueError(f'"{text}" is no cookie name: write letters, digits, "_" and "-"')
@@ -340,6 +352,22 @@ class RunTable:
 
 
 @dataclass(frozen=True, slots=True)
+class AdminTable:
+    """What balancers, probes and keepalived ask: /livez, /readyz and /startupz; /healthz and /healthz/ready, as of OpenShift's router."""
+
+    address: str = key(
+        Text('"127.0.0.1:1936", "[::]:1936"', _tcp_address), "",
+        "Where they are answered by HTTP, beside the unix socket health.sock in [run] runtime_dir. Empty: only there.",
+        (Env("ROUTER_LISTEN_ADDR", _tcp_address, fatal=True), Env("STATS_PORT", _every_address, fatal=True)),
+    )
+    socket_group: str = key(
+        Text("a group's name"), "",
+        "Who may ask health.sock, beside the daemon's user: such as keepalived_script. Empty: the daemon's group.",
+    )
+    ready_needs_route: bool = key(Flag(), False, "Not ready while there is no route at all.")
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorFileTable:
     """Files that replace answers of our own: whole raw HTTP responses, sent as they are."""
 
@@ -442,6 +470,7 @@ class RouterTable:
 
 
 TABLES: dict[str, type] = {                      # as in the file, and in this order
-    "worker": WorkerTable, "timeouts": TimeoutTable, "tls": TlsTable, "log": LogTable, "run": RunTable, "defaults": DefaultTable,
+    "worker": WorkerTable, "timeouts": TimeoutTable, "tls": TlsTable, "log": LogTable, "run": RunTable, "admin": AdminTable,
+    "defaults": DefaultTable,
     "defaults.error_files": ErrorFileTable, "router": RouterTable,
 }

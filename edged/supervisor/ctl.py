@@ -6,22 +6,21 @@ they had just come.
 """
 
 import contextlib
-import errno
 import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import trio
 
-from edged.ctl.frames import REQUEST_MOST_BYTES, SOCKET_NAME, VERSION, Doorway, FrameError, cut, pack
+from edged.ctl.frames import REQUEST_MOST_BYTES, SOCKET_NAME, VERSION, FrameError, cut, pack
 from edged.ctl.verbs import VERBS, complaint
 from edged.errors import EdgedError, StartError
-from edged.supervisor.sockets import clear_stale
+from edged.supervisor.doorway import RuntimeSocket, why_not
 
 __all__ = ["Ctl", "Outcome", "Refused", "Steered", "Tell"]
 
@@ -70,9 +69,10 @@ class Steered(Protocol):
     async def arrival(self, tell: Tell, *, wait: bool) -> Outcome: ...       # of the upgrade by which this program took over
     def stop(self, *, now: bool) -> None: ...
     async def wait_over(self) -> None: ...
-    async def drain(self, tell: Tell, delay_ms: int | None) -> str: ...
+    async def drain(self, tell: Tell, delay_ms: int | None, *, persist: bool) -> str: ...
     async def undrain(self, tell: Tell) -> str: ...
     def log_level(self, level: str) -> None: ...
+    def notify(self, kind: str, name: str, state: str, priority: int | None) -> None: ...
 
 
 @dataclass(eq=False)
@@ -91,71 +91,38 @@ class Ctl:
     def __init__(self, runtime_dir: str, user_id: int | None, *, chosen: str = "", left: Mapping[str, Any] | None = None) -> None:
         """`user_id`: whom workers run as, if that is somebody else. `chosen`: where the directory is written in the settings; if it is
         nowhere, a daemon without a control socket is better than none. `left`: what `leave_behind` gave."""
-        self._path = Path(runtime_dir, SOCKET_NAME)
         self._allowed = {0, os.geteuid()} | ({user_id} if user_id is not None else set())
-        self._file = (0, 0)
-        self._doorway: Doorway | None = None
-        self._socket: socket.socket | None = None
+        self._door: RuntimeSocket | None = None
         self._talks: set[_Talk] = set()
         self._leaving = False
         if left is not None:
-            self._take_over(left, runtime_dir)
+            self._door = RuntimeSocket.taken_over(left, runtime_dir, SOCKET_NAME)
+            self._take_over(left["talks"])
             return
         try:
-            self._doorway = Doorway(runtime_dir)
-            self._socket = self._bind(self._doorway.address, user_id)
+            self._door = RuntimeSocket(runtime_dir, SOCKET_NAME, 0o600, AT_ONCE_MOST, -1 if user_id is None else user_id)
         except OSError as why:
-            self.close()
-            taken = why.errno == errno.EADDRINUSE
-            message = f"{self._path}: {'another daemon answers there' if taken else why.strerror}"
+            message = f"{Path(runtime_dir, SOCKET_NAME)}: {why_not(why)}"
             if chosen:
                 raise StartError(f"{chosen}: run.runtime_dir: {message}") from None
             log.warning("edged ctl will not reach this daemon: %s", message)
 
-    def _bind(self, address: str, user_id: int | None) -> socket.socket:
-        clear_stale(address)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            sock.bind(address)
-            os.chmod(address, 0o600)             # nobody can connect before listen()
-            if user_id is not None:
-                os.chown(address, user_id, -1)
-            found = os.stat(address)
-            self._file = (found.st_dev, found.st_ino)
-            sock.listen(AT_ONCE_MOST)
-        except OSError:
-            sock.close()
-            raise
-        return sock
-
     def close(self) -> None:
         """Close, and remove our own file. May be called again."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._doorway is not None:
-            with contextlib.suppress(FileNotFoundError):
-                found = os.lstat(self._doorway.address)
-                if (found.st_dev, found.st_ino) == self._file:
-                    os.unlink(self._doorway.address)
-            self._doorway.close()
-            self._doorway = None
+        if self._door is not None:
+            self._door.close()
 
     def allow(self, user_id: int | None) -> None:
         """Children run as somebody else now."""
         self._allowed = {0, os.geteuid()} | ({user_id} if user_id is not None else set())
-        if self._socket is not None and self._doorway is not None:
+        if self._door is not None:
             with contextlib.suppress(OSError):   # where it is gone, nobody finds it anyway
-                os.chown(self._doorway.address, os.geteuid() if user_id is None else user_id, -1)
+                self._door.give_to(os.geteuid() if user_id is None else user_id)
 
-    def _take_over(self, left: Mapping[str, Any], runtime_dir: str) -> None:
-        self._file = tuple(left["file"])
-        self._socket = socket.socket(fileno=left["socket"]) if left["socket"] >= 0 else None
-        for fd, request in left["talks"]:
+    def _take_over(self, talks: Sequence[tuple[int, bytes]]) -> None:
+        for fd, request in talks:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd)))
             self._talks.add(_Talk(stream, request, is_left=True))
-        with contextlib.suppress(OSError):       # without the directory there is nothing to remove, either
-            self._doorway = Doorway(runtime_dir)
 
     def spare(self) -> None:
         """Carry nothing out any more, and keep connections; once `serve` has been cancelled, `leave_behind` comes next."""
@@ -163,20 +130,16 @@ class Ctl:
 
     def leave_behind(self) -> dict[str, Any]:
         """What another program in this process goes on from. "fds" are the descriptors in it."""
-        fd = -1 if self._socket is None else self._socket.detach()
+        door: dict[str, Any] = {"socket": -1, "file": (0, 0)} if self._door is None else self._door.leave_behind()
         talks = [(talk.stream.socket.detach(), talk.request) for talk in self._talks]
-        self._socket = None
-        if self._doorway is not None:
-            self._doorway.close()
-            self._doorway = None
-        return {"socket": fd, "file": self._file, "talks": talks, "fds": [*[fd] * (fd >= 0), *(talk[0] for talk in talks)]}
+        return door | {"talks": talks, "fds": [*[door["socket"]] * (door["socket"] >= 0), *(talk[0] for talk in talks)]}
 
     async def serve(self, steered: Steered) -> None:
         """Answer until cancelled."""
-        if self._socket is None:
+        if self._door is None or self._door.socket is None:
             return
         room = trio.Semaphore(AT_ONCE_MOST)
-        listener = trio.socket.from_stdlib_socket(self._socket.dup())
+        listener = trio.socket.from_stdlib_socket(self._door.socket.dup())
         with listener:
             async with trio.open_nursery() as nursery:
                 for talk in self._talks.copy():
@@ -322,7 +285,7 @@ async def _stop(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict
 
 
 async def _drain(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    return {"message": await steered.drain(tell, arguments.get("delay_ms"))}
+    return {"message": await steered.drain(tell, arguments.get("delay_ms"), persist=arguments.get("persist", False))}
 
 
 async def _undrain(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -334,6 +297,12 @@ async def _log_level(steered: Steered, arguments: dict[str, Any], tell: Tell) ->
     return {"message": f"lines from {arguments['level']} upwards are logged"}
 
 
+async def _notify(steered: Steered, arguments: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    steered.notify(arguments["kind"], arguments["name"], arguments["state"], arguments.get("priority"))
+    return {"message": ""}
+
+
 ANSWERS: dict[str, Callable[[Steered, dict[str, Any], Tell], Awaitable[dict[str, Any]]]] = {
     "status": _status, "reload": _reload, "upgrade": _upgrade, "stop": _stop, "drain": _drain, "undrain": _undrain, "log_level": _log_level,
+    "notify": _notify,
 }

@@ -73,6 +73,7 @@ class Generation:
         self.since_s = trio.current_time()
         self.deadline_s = float("inf")           # what drains is cut then
         self.children: dict[int, Child] = {}
+        self.routes = 0                          # as control told last
         self.problems: tuple[str, ...] = ()      # why control refused its settings
         self.failure = ""
         self.routes_known = trio.Event()         # or it has failed
@@ -123,6 +124,15 @@ class Generation:
     def awaited(self) -> str:
         """What a start waits for."""
         return "the workers" if self.routes_known.is_set() else "the first routes"
+
+    @property
+    def routes_are_known(self) -> bool:
+        return self.routes_known.is_set() and not self.failure
+
+    @property
+    def accepts(self) -> bool:
+        """Some worker takes new connections."""
+        return self._open and bool(self._serving)
 
     @property
     def control_is_gone(self) -> bool:
@@ -236,8 +246,11 @@ class Generation:
         match child.name, message:
             case "control", {"type": "ready", "routes": int(routes)}:
                 log.info("%d %s", routes, "route" if routes == 1 else "routes")
+                self.routes = routes
                 self.routes_known.set()
                 self._settle()
+            case "control", {"type": "routes", "count": int(count)}:
+                self.routes = count
             case "control", {"type": "refused", "problems": list(problems)}:
                 self.problems = tuple(map(str, problems))
             case "control", {"type": "paused"}:
@@ -460,7 +473,7 @@ class Generation:
         children = {place: child.leave_behind() for place, child in self.children.items()}
         return {
             "number": self.number, "settings": self.settings.to_wire(), "stripes": list(self.stripes), "state": str(self.state),
-            "identity": self._identity and self._identity.plain(),
+            "identity": self._identity and self._identity.plain(), "routes": self.routes,
             "age_s": now_s - self.since_s, "left_s": self.deadline_s - now_s, "leaving": self.leaving, "open": self._open,
             "serving": sorted(self._serving), "lent": self._lent, "told": self._told, "others": list(self._others),
             "rests": self.resting, "resting": resting, "children": children, "fds": [fd for one in children.values() for fd in one["fds"]],
@@ -482,6 +495,7 @@ class Generation:
         one._others = left["others"][0], left["others"][1]
         one._resting = {one.children[place] for place in left["resting"]}
         one._elders = list(elders)
+        one.routes = left.get("routes", 0)
         one.routes_known.set()
         one.settled.set()
         if left["rests"]:

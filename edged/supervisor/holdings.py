@@ -11,6 +11,7 @@ from edged.settings import Settings
 from edged.supervisor.children import Identity
 from edged.supervisor.ctl import Ctl
 from edged.supervisor.given import Given, Store, note_lent
+from edged.supervisor.health import Health
 from edged.supervisor.identity import child_identity, identity_of, make_directories, raise_descriptor_limit
 from edged.supervisor.legacy import LegacyError
 from edged.supervisor.notify import given_sockets
@@ -36,6 +37,7 @@ class Holdings:
     identity: Identity | None
     pid_file: PidFile
     ctl: Ctl
+    health: Health
     store: Store
     sockets: Sockets
     tickets: Ratchet | None
@@ -58,6 +60,8 @@ class Holdings:
             undo.callback(pid_file.remove)
             ctl = _open_ctl(settings, identity)
             undo.callback(ctl.close)
+            health = Health.opened(settings, identity)
+            undo.callback(health.close)
             given = Given(given_sockets(), settings.listeners)
             store = Store(given.names)
             group_id = identity.group_id if identity else -1
@@ -69,7 +73,7 @@ class Holdings:
             found.close_but(sockets)
             strays = children_of_this_process()
         tickets, arena_fd = fitting_tickets(settings, None), os.memfd_create("edged-arena", os.MFD_CLOEXEC)
-        return cls(settings, started_s, numbers, identity, pid_file, ctl, store, sockets, tickets, arena_fd, strays=strays)
+        return cls(settings, started_s, numbers, identity, pid_file, ctl, health, store, sockets, tickets, arena_fd, strays=strays)
 
     @classmethod
     def taken_over(cls, left: Mapping[str, Any], why_not: str = "") -> "Holdings":
@@ -81,6 +85,7 @@ class Holdings:
                 settings, float(left["started_s"]), ListenerNumbers(left["numbers"]), identity,
                 PidFile.taken_over(left["pid_file"], str(settings.origin("run.pid_file"))),
                 Ctl(settings.run.runtime_dir, identity.user_id if identity else None, left=left["ctl"]),
+                Health.taken_over(left["health"], settings.run.runtime_dir),
                 Store(dict(left["store"])), Sockets.taken_over(left["sockets"], settings.listeners),
                 left["tickets"] and Ratchet(*left["tickets"]), int(left["arena"]), str(left["level"]), left=left, why_not=why_not,
             )

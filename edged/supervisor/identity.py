@@ -63,12 +63,13 @@ def raise_descriptor_limit(settings: Settings) -> None:
 
 def make_directories(settings: Settings, identity: Identity | None) -> None:
     """Make the directories that are missing, for whom children run as. Raises StartError if one was chosen that cannot be."""
-    for key in ("runtime_dir", "state_dir"):
+    for key, mode in (("runtime_dir", 0o755), ("state_dir", 0o750)):     # whoever may use a socket has to find it
         path = Path(getattr(settings.run, key))
         try:
             if path.is_dir():
                 continue                         # whoever made it decided whose it is
-            path.mkdir(mode=0o750, parents=True)
+            path.mkdir(mode=mode, parents=True)
+            path.chmod(mode)                     # whatever the umask takes away
             if identity is not None:
                 os.chown(path, identity.user_id, identity.group_id)
         except OSError as why:

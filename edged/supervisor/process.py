@@ -25,11 +25,13 @@ from edged.supervisor.holdings import NOT_UNDERSTOOD, Holdings
 from edged.supervisor.legacy import LegacyError, read_legacy
 from edged.supervisor.notify import notify, watchdog_s
 from edged.supervisor.program import Program, become, begin_anew
+from edged.supervisor.readiness import Readiness
 from edged.supervisor.reload import Reloads
 from edged.supervisor.rest import Rest
 from edged.supervisor.sockets import Sockets
 from edged.supervisor.strays import see_off
 from edged.supervisor.upgrade import Upgrades
+from edged.supervisor.vrrp import Instances
 from edged.supervisor.watchdog import Watchdog
 from edged.tls.tickets import now_ms
 
@@ -93,6 +95,7 @@ class Supervisor:
         self.numbers = held.numbers
         self.sockets = held.sockets
         self.tickets = held.tickets
+        self.health = held.health
         self.level = held.level
         self.arena_fd = held.arena_fd
         self.ready = trio.Event()                # all has served once
@@ -104,6 +107,8 @@ class Supervisor:
         self._held = held
         self._draining: list[Generation] = []    # taken over with it
         self._rest = Rest(self)
+        self._readiness = Readiness(self)
+        self._instances = Instances(held.left.get("vrrp", ()) if held.left is not None else ())
         self._upgrades: Upgrades
         self._watchdog = Watchdog(watchdog_s(), lambda: self.present.children.values())
         self._nursery: trio.Nursery
@@ -116,6 +121,7 @@ class Supervisor:
     def close(self) -> None:
         self._held.pid_file.remove()
         self._held.ctl.close()
+        self.health.close()
         self.sockets.close()
         if self.arena_fd >= 0:
             os.close(self.arena_fd)
@@ -135,6 +141,7 @@ class Supervisor:
                 nursery.start_soon(self._turn_tickets)
                 nursery.start_soon(self._obey, signals)
                 nursery.start_soon(self._held.ctl.serve, self)
+                nursery.start_soon(self.health.serve, self._readiness)
                 await self._over.wait()
                 nursery.cancel_scope.cancel()    # whoever still runs is killed, or spared
             if self._changing is not None:
@@ -163,11 +170,11 @@ class Supervisor:
             "version": __version__, "started_s": self._held.started_s, "level": self.level, "numbers": dict(self.numbers.by_name),
             "standing": "drained" if self.present.resting else "serving", "tickets": self.tickets and self.tickets.held,
             "reloads": reloads, "present": present, "present_arena": self.present.arena_fd, "arena": arena_fd, "fresh_arena": fresh_arena,
-            "sockets": self.sockets.leave_behind(), "ctl": self._held.ctl.leave_behind(), "pid_file": self._held.pid_file.leave_behind(),
-            "store": self._held.store.names,
+            "sockets": self.sockets.leave_behind(), "ctl": self._held.ctl.leave_behind(), "health": self.health.leave_behind(),
+            "pid_file": self._held.pid_file.leave_behind(), "store": self._held.store.names, "vrrp": self._instances.plain(),
         }
         arenas = {arena_fd, self.present.arena_fd, *(one.arena_fd for one in self.reloads.draining)}
-        parts = [present, *reloads["draining"], left["sockets"], left["ctl"], left["pid_file"]]
+        parts = [present, *reloads["draining"], left["sockets"], left["ctl"], left["health"], left["pid_file"]]
         return left | {"fds": [*arenas, *(fd for part in parts for fd in part["fds"])]}
 
     def _inherit(self, left: Mapping[str, Any]) -> None:
@@ -207,7 +214,7 @@ class Supervisor:
     def _begin(self) -> None:
         settings, identity = self._held.settings, self._held.identity
         self.present = Generation(1, settings, identity, self.sockets, range(settings.worker.count), self.arena_fd, self.tickets)
-        if not settings.run.bind_after_sync:
+        if not settings.run.bind_after_sync and not self._rest.is_kept:
             self._listen()
         self._nursery.start_soon(self.present.run)
         self._nursery.start_soon(self._start)
@@ -222,7 +229,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         first = self.present
-        if not self._listening:
+        if not self._listening and not self._rest.is_kept:
             await first.routes_known.wait()
             if not first.failure:
                 self._listen()
@@ -244,6 +251,8 @@ class Supervisor:
         first.serve()
         if self.standing == "starting":
             self.standing = "serving"
+            if self._rest.is_kept:
+                self._rest.begin()
         count = len(first.slots)
         log.info("ready in %d ms: %d %s", (time.monotonic() - self._held.started_s) * 1000, count, "worker" if count == 1 else "workers")
         self.tell_ready()
@@ -298,12 +307,17 @@ class Supervisor:
                     return
                 self.stop(now=number == signal.SIGINT)
 
+    def stuck(self, now_s: float) -> list[str]:
+        """Names of children that answer no more."""
+        return self._watchdog.stuck(now_s)
+
     def status(self) -> dict[str, Any]:
         now_s = trio.current_time()
         return {
             "version": __version__,
             "pid": os.getpid(),
             "state": self.standing,
+            "not_ready": [f"{check.name}: {check.why}" for check in self._readiness.ready() if not check.ok],
             "uptime_s": round(time.monotonic() - self._held.started_s, 3),
             "generations": [
                 {
@@ -318,6 +332,7 @@ class Supervisor:
                 {"name": bound.listener.name, "address": str(bound.address), "mode": bound.listener.mode.value}
                 for bound in self.sockets.bound
             ],
+            "vrrp": self._instances.told(),
             "last_reload": self.reloads.last,
         }
 
@@ -330,8 +345,8 @@ class Supervisor:
     async def arrival(self, tell: Tell, *, wait: bool) -> Outcome:
         return await self._upgrades.arrival(tell, wait=wait)
 
-    async def drain(self, tell: Tell, delay_ms: int | None) -> str:
-        return await self._rest.drain(tell, delay_ms)
+    async def drain(self, tell: Tell, delay_ms: int | None, *, persist: bool) -> str:
+        return await self._rest.drain(tell, delay_ms, persist=persist)
 
     async def undrain(self, tell: Tell) -> str:
         return await self._rest.undrain(tell)
@@ -341,6 +356,9 @@ class Supervisor:
         choose_level(level)
         for generation in self.reloads.generations():
             generation.log_level(level)
+
+    def notify(self, kind: str, name: str, state: str, priority: int | None) -> None:
+        self._instances.note(kind, name, state, priority)
 
     def stop(self, *, now: bool = False) -> None:
         """End it all: at once, or when what runs has ended, within [run] drain_timeout. A reload that runs is given up."""

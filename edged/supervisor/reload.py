@@ -1,5 +1,6 @@
 """A reload: settings read anew, a new generation over the same sockets, and the old one drained. What fails changes nothing."""
 
+import contextlib
 import logging
 import os
 import time
@@ -193,13 +194,17 @@ class Reloads:
                 raise _Failed(str(settings.problem(f"run.{key}", f"{before or 'none'} is in use until a restart")))
         settings = supervisor.numbers.number(settings)
         stripes = await self._stripes(settings.worker.count)
-        try:
-            identity = child_identity(settings)
-            raise_descriptor_limit(settings)
-            make_directories(settings, identity)
-            sockets = Sockets(settings.listeners, settings.worker.count, identity.group_id if identity else -1, supervisor.sockets)
-        except StartError as why:
-            raise _Failed(*str(why).splitlines()) from None
+        with contextlib.ExitStack() as undo:
+            try:
+                identity = child_identity(settings)
+                raise_descriptor_limit(settings)
+                make_directories(settings, identity)
+                health = supervisor.health.prepare(settings, identity)
+                undo.callback(health.close)
+                sockets = Sockets(settings.listeners, settings.worker.count, identity.group_id if identity else -1, supervisor.sockets)
+            except StartError as why:
+                raise _Failed(*str(why).splitlines()) from None
+            undo.pop_all()
         tickets = fitting_tickets(settings, supervisor.tickets)
         self._number += 1
         new = Generation(self._number, settings, identity, sockets, stripes, supervisor.arena_fd, tickets, supervisor.level)
@@ -214,10 +219,12 @@ class Reloads:
             served = True
         finally:
             if not served:
+                health.close()
                 with trio.CancelScope(shield=True):
                     await self._undo(new, sockets)
         self.coming = None
         self._switch(old, new)
+        supervisor.health.put(health)
         asked.say(f"generation {new.number} serves" if supervisor.sockets.open else f"generation {new.number} is there, drained as before")
 
     async def _wait_settled(self, new: Generation, asked: Asked) -> None:

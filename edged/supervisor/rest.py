@@ -1,10 +1,12 @@
 """Out of service and into it again: `edged ctl drain` and `undrain`."""
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
+from edged.durable import replace_file
 from edged.supervisor.ctl import Refused, Tell
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ __all__ = ["Rest"]
 
 log = logging.getLogger("edged.supervisor")
 
+MARKER = "out-of-service"                        # a file in [run] state_dir: a daemon that starts is drained
 QUEUES_S = 1.0                                   # for workers to empty the queues of their sockets and close them
 
 
@@ -25,13 +28,32 @@ class Rest:
         self._supervisor = supervisor
         self._recalled = trio.Event()            # the rest is not wanted after all
 
-    async def drain(self, tell: Tell, delay_ms: int | None) -> str:
-        """Out of service until `undrain`, or the end."""
+    @property
+    def is_kept(self) -> bool:
+        """A daemon that starts now is out of service, by an order that was to outlast the one before."""
+        return self._marker.exists()
+
+    @property
+    def _marker(self) -> Path:
+        return Path(self._supervisor.present.settings.run.state_dir, MARKER)
+
+    def begin(self) -> None:
+        """Out of service from the start: the workers came up, as a trial, and nobody was let in."""
         supervisor = self._supervisor
+        supervisor.standing = "drained"
+        supervisor.sockets.refuse()
+        supervisor.present.rest()
+        log.warning("drained, as %s says: connections are refused until edged ctl undrain", self._marker)
+
+    async def drain(self, tell: Tell, delay_ms: int | None, *, persist: bool) -> str:
+        """Out of service until `undrain`, or the end; `persist`: also beyond that."""
+        supervisor = self._supervisor
+        if supervisor.standing not in ("drained", "serving"):
+            raise Refused("state", f"it is {supervisor.standing}: only one that serves can be drained")
+        if persist:
+            self._keep()
         if supervisor.standing == "drained":
             return "it was drained already"
-        if supervisor.standing != "serving":
-            raise Refused("state", f"it is {supervisor.standing}: only one that serves can be drained")
         supervisor.standing = "draining"
         recalled = self._recalled = trio.Event()
         delay_s = (supervisor.present.settings.run.drain_delay_ms if delay_ms is None else delay_ms) / 1000
@@ -72,9 +94,19 @@ class Rest:
         if not recalled.is_set() and supervisor.standing == "draining":
             supervisor.standing = "drained"
 
+    def _keep(self) -> None:
+        try:
+            replace_file(self._marker, b"edged ctl undrain removes this\n", 0o644)
+        except OSError as why:
+            raise Refused("state", f"it serves on: {self._marker} cannot be written: {why.strerror}") from None
+
     async def undrain(self, tell: Tell) -> str:
         """Into service again; who still ends exchanges is started again after that."""
         supervisor = self._supervisor
+        try:
+            self._marker.unlink(missing_ok=True)
+        except OSError as why:
+            raise Refused("state", f"the next daemon would be drained: {self._marker} cannot be removed: {why.strerror}") from None
         if supervisor.standing == "serving" and supervisor.present.all_serve.is_set():
             return "it serves already"
         if supervisor.standing == "drained":     # a drain that is on its way is called off at once

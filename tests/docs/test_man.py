@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edged.commands import parser
+from edged.ctl import check
 from edged.ctl.client import Exit
-from edged.ctl.verbs import LEVELS, VERBS
+from edged.ctl.verbs import VERBS
 from edged.supervisor.process import HEEDED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +36,21 @@ def test_every_command_is_told():
 
 def test_every_order_is_told_with_its_arguments():
     told = [head.replace("`", "") for head in entries(section("ORDERS"))]
-    assert [re.sub(r" (\[|debug).*", "", head).removeprefix("edged ctl ") for head in told] == [verb.words for verb in VERBS.values()]
-    for head, verb in zip(told, VERBS.values(), strict=True):
+    asked, orders = [[head for head in told if head.startswith("edged ctl check ") is is_check] for is_check in (True, False)]
+    words = [re.sub(r" (\[|debug|GROUP).*", "", head).removeprefix("edged ctl ") for head in orders]
+    assert words == [verb.words for verb in VERBS.values()]
+    for head, verb in zip(orders, VERBS.values(), strict=True):
         for argument in verb.arguments:
-            assert " | ".join(LEVELS) in head if argument.choices else f"--{argument.name.removesuffix('_ms')}" in head
+            if argument.choices:
+                assert " | ".join(argument.choices) in head
+            elif argument.in_order:
+                assert argument.name.upper() in head.replace("*", "")
+            else:
+                assert f"--{argument.name.removesuffix('_ms')}" in head
+    parser = argparse.ArgumentParser()
+    check.add_arguments(parser)
+    options = {action.option_strings[0] for action in parser._actions}
+    assert options - {"-h", "--runtime-dir", "--config", "--json"} == set(re.findall(r"(?<=[\[ ])--?[a-z]+", asked[0]))
 
 
 def test_every_signal_is_told():
@@ -57,7 +69,9 @@ def test_the_page_can_be_set():
     assert ".TP\nSIGUSR1\nOpen log files anew, after rotation.\n" in page
     assert "\\fBedged ctl stop\\fR [\\fB\\-\\-now\\fR]" in page
     assert "`" not in page
-    assert not [line for line in page.splitlines() if line.startswith((".", "'")) and line[:3] not in (".TH", ".SH", ".PP", ".TP")]
+    known = (".TH", ".SH", ".PP", ".TP", ".EX", ".EE")
+    assert not [line for line in page.splitlines() if line.startswith((".", "'")) and line[:3] not in known]
+    assert ".EX\n    vrrp_script edged {\n" in page
 
 
 def test_what_is_not_understood_is_an_error():

@@ -92,25 +92,44 @@ def test_who_was_just_started_has_more_time_until_it_speaks(scene):
     assert not scene.turn(66.0, CONTROL)
 
 
-def test_without_a_watchdog_nobody_is_asked(scene):
-    trio.run(Watchdog(0.0, lambda: scene.children).run)
-    assert [child.told for child in scene.children] == [[], []]
-
-
-def test_turns_come_four_times_within_the_patience(scene):
+def run_turns(scene, watchdog, every_s):
+    """Five of them."""
     async def main():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(scene.watchdog.run)
+            nursery.start_soon(watchdog.run)
             for _ in range(5):
                 await trio.testing.wait_all_tasks_blocked()
                 for child in scene.children:
                     child.answered()
-                clock.jump(2.0)
+                clock.jump(every_s)
             nursery.cancel_scope.cancel()
 
     clock = trio.testing.MockClock()
     trio.run(main, clock=clock)
+
+
+def test_turns_come_four_times_within_the_patience(scene):
+    run_turns(scene, scene.watchdog, 2.0)
     assert scene.manager.all() == [["WATCHDOG=1"]] * 5
+
+
+@pytest.mark.parametrize("patience_s", [0.0, 60.0])
+def test_all_are_asked_every_few_seconds_however_long_the_patience_is(scene, patience_s):
+    run_turns(scene, Watchdog(patience_s, lambda: scene.children), 2.5)
+    assert [child.told for child in scene.children] == [["ping"] * 5] * 2
+    assert scene.manager.all() == [["WATCHDOG=1"]] * (5 if patience_s else 0)
+
+
+def test_who_does_not_answer_for_long_is_stuck(scene):
+    watchdog = Watchdog(0.0, lambda: scene.children)
+    watchdog.turn(100.0)
+    assert watchdog.stuck(110.0) == []
+    assert watchdog.stuck(110.1) == [WORKER]     # control has longer
+    assert watchdog.stuck(160.1) == [CONTROL, WORKER]
+    scene.children[1].answered()
+    assert watchdog.stuck(160.1) == [CONTROL]
+    scene.children[0].is_up = False              # nor has one that comes up spoken yet
+    assert watchdog.stuck(160.1) == []
 
 
 def test_before_a_time_without_turns_there_is_a_sign_of_life_if_there_are_any(scene):
