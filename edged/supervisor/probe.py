@@ -4,6 +4,7 @@ An answer of the engine itself is asked for, so that no endpoint is troubled and
 a listener has it, otherwise a method that is never forwarded. A TLS listener is sent what is no TLS, which a worker ends with an alert.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import trio
@@ -33,8 +34,6 @@ async def probe(doors: Sequence[Bound]) -> str:
             why = await _ask(door)
         except OSError as error:
             why = error.strerror or type(error).__name__
-        except trio.BrokenResourceError:
-            why = "it was cut off"
         if why:
             failures.append(f'listener "{door.listener.name}": {why}')
         else:
@@ -57,15 +56,15 @@ async def _ask(door: Bound) -> str:
     if listener.accept_proxy is not AcceptProxy.OFF:
         request = "PROXY UNKNOWN\r\n" + request
     stream = await _connect(door.address)
+    answer = b""
     async with stream:
-        await stream.send_all(request.encode())
-        answer = b""
-        while b"\n" not in answer and (data := await stream.receive_some(4096)):
-            answer += data
-        if not spoken_to:
-            return ""                            # an alert, a refusal, the end: any of them comes from a worker
-        status = answer.split(b" ", 2)[1:2]
-        return "" if status == [wanted] else f"it answers {answer[:40]!r}"
+        with contextlib.suppress(trio.BrokenResourceError):  # it was cut off
+            await stream.send_all(request.encode())
+            while b"\n" not in answer and (data := await stream.receive_some(4096)):
+                answer += data
+    if not spoken_to:
+        return ""                                # an alert, a refusal, the end: any of them comes from a worker
+    return "" if answer.split(b" ", 2)[1:2] == [wanted] else f"it answers {answer[:40]!r}"
 
 
 async def _connect(where: Address) -> trio.SocketStream:
