@@ -11,7 +11,7 @@ from edged.hooks.fence import PluginFailed, fence
 from edged.hooks.manager import OfferedSource, load_plugins
 from edged.model.state import State
 from edged.settings import InvalidSettings, Settings
-from edged.tls.contexts import ContextError, server_context
+from edged.tls.contexts import ContextError, first_crls, server_context
 from edged.tls.operator import OperatorCertificates
 
 __all__ = ["admission", "operator", "picture", "problems"]
@@ -46,7 +46,7 @@ def _speechless(settings: Settings) -> list[Problem]:
     for one in settings.listeners:
         if one.tls:
             try:
-                server_context(settings.tls, one)
+                server_context(settings.tls, one, first_crls(one))
             except ContextError as why:
                 found.append(settings.problem(f"listener[{one.number}]", str(why)))
     return found

@@ -262,8 +262,9 @@ class TlsTable:
     )
     client_crl: str = key(
         Text("a path"), "",
-        "What those have revoked: CRLs, one of each authority up to the root. Empty: what the authorities in client_ca publish, if they "
-        "name http URLs; until that is fetched, nobody comes in.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"),
+        "What those have revoked: CRLs, one of each authority up to the root, read again when the file changes. Whole ones: a delta or an "
+        "indirect one is refused. As with HAProxy, nobody comes in whom no list judges, or one past its time. Empty: what the authorities "
+        "in client_ca publish, if they name http URLs; until that is fetched, nobody comes in.", _text("ROUTER_MUTUAL_TLS_AUTH_CRL"),
     )
     client_filter: str = key(
         Text("a regular expression", subjects.check), "",

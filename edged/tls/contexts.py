@@ -17,10 +17,10 @@ from edged.errors import EdgedError
 from edged.model.listener import Listener
 from edged.settings.tables import TlsTable
 from edged.tls import openssl
-from edged.tls.crl import BadCrl, authorities_of
+from edged.tls.crl import BadCrl, authorities_of, points_of, read_crls
 from edged.tls.profiles import VERSIONS, cipher_list
 
-__all__ = ["ContextError", "client_context", "server_context"]
+__all__ = ["ContextError", "client_context", "first_crls", "server_context"]
 
 _SET_GROUPS_LIST, _SET_DH_AUTO = 92, 118         # of SSL_CTX_ctrl
 _DH_BY_KEY, _DH_1024 = 1, 2
@@ -59,6 +59,21 @@ def server_context(tls: TlsTable, listener: Listener, crls: Iterable[bytes] | No
         raise ContextError(f'[tls] curves: OpenSSL refuses "{tls.curves}"')
     context.set_session_id(_ask_for_certificates(context, listener, crls))
     return context
+
+
+def first_crls(listener: Listener) -> tuple[bytes, ...] | None:
+    """The lists for a listener as it starts, before any is fetched; None: nothing is revoked. Where authorities publish lists, nobody comes
+    in without: () lets nobody in. Raises ContextError."""
+    path = listener.client_crl or listener.client_ca
+    if listener.client_auth == "none" or not path:
+        return None
+    try:
+        data = _read(path)
+        if listener.client_crl:
+            return tuple(one.der for one in read_crls(data))
+        return () if points_of(authorities_of(data)) else None
+    except BadCrl as why:
+        raise ContextError(f"{'client_crl' if listener.client_crl else 'client_ca'} {path}: {why}") from None
 
 
 def client_context(authorities: Sequence[bytes], verify: bool, tls: TlsTable) -> SSL.Context:

@@ -1,6 +1,7 @@
 """Lists of what authorities have revoked (CRLs), for certificates of clients (openshift-routes.md 7.8): where they are, and what they say.
 
-Nothing of OpenSSL's verification is repeated here: a list is only kept if it can be of use to it.
+Nothing of OpenSSL's verification is repeated here: a list is only kept if it can be of use to it. One that it would leave aside is refused
+by name, as it would otherwise let in whom that list alone revokes, or nobody, and say no word of why.
 """
 
 from collections.abc import Iterable, Sequence
@@ -86,9 +87,36 @@ def read_crls(data: bytes) -> list[Crl]:
             raise BadCrl("it is PEM, but there is no CRL in it")
         else:
             found = [x509.load_der_x509_crl(data)]
+        for one in found:
+            _check_kind(one)
         return [_crl(one) for one in found]
-    except (ValueError, x509.InvalidVersion) as why:
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as why:
         raise BadCrl(f"a CRL is broken: {why}" if data else "it is empty") from None
+
+
+def _check_kind(one: x509.CertificateRevocationList) -> None:
+    """A list must be a whole one, of the authority's own certificates, for every reason. It may be one of some distribution point, of
+    authorities alone or of all others alone: then it judges only those, and somebody whom no list judges is refused."""
+    for extension in one.extensions:
+        wrong = _fault(extension)
+        if wrong:
+            raise BadCrl(f"the CRL of {one.issuer.rfc4514_string()} {wrong}")
+
+
+def _fault(extension: x509.Extension[x509.ExtensionType]) -> str:
+    """Why a list with this extension cannot be used; empty: it is none why not."""
+    value = extension.value
+    if isinstance(value, x509.DeltaCRLIndicator):
+        return "is a delta, which tells what is new since another one: the whole one is needed, and it alone"
+    if isinstance(value, x509.IssuingDistributionPoint):
+        if value.indirect_crl:
+            return "is indirect, about certificates of others too: one of each authority's own is needed"
+        if value.only_some_reasons:
+            return "is for some reasons alone: one for all reasons is needed"
+        return "is about attribute certificates, which nobody shows here" if value.only_contains_attribute_certs else ""
+    if extension.critical and not isinstance(value, x509.AuthorityKeyIdentifier):
+        return f"has a critical extension that is not known here: {extension.oid.dotted_string}"
+    return ""
 
 
 def _crl(one: x509.CertificateRevocationList) -> Crl:

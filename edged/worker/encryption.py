@@ -5,7 +5,6 @@ OpenSSL is loaded when something needs it: a site without TLS does without its m
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -39,10 +38,15 @@ class Encryption:
         self._ends = {one.number: one for one in settings.listeners if one.tls}      # where TLS ends
         self._crls: dict[int, Crls] = {}
         self.listeners: dict[int, Speech] = {}   # by number
-        for number, listener in self._ends.items():
-            crls = _first_crls(listener)
-            self.listeners[number] = self._speech(number, crls)
-            self._crls[number] = crls
+        for number in self._ends:
+            self._begin(number)
+
+    def _begin(self, number: int) -> None:
+        from edged.tls.contexts import first_crls
+
+        crls = first_crls(self._ends[number])
+        self.listeners[number] = self._speech(number, crls)
+        self._crls[number] = crls
 
     @property
     def is_complete(self) -> bool:
@@ -126,24 +130,3 @@ class Encryption:
 def _rules(listener: Listener) -> tuple[str, ...]:
     """Listeners where these are the same share a context."""
     return listener.client_auth, listener.client_ca, listener.client_crl, listener.client_filter
-
-
-def _first_crls(listener: Listener) -> Crls:
-    """Until control has sent some. Where authorities publish lists, nobody comes in without: () lets nobody in. Raises ContextError."""
-    if listener.client_auth == "none":
-        return None
-    from edged.tls.contexts import ContextError
-    from edged.tls.crl import BadCrl, authorities_of, points_of, read_crls
-
-    path = listener.client_crl or listener.client_ca
-    if not path:
-        return None
-    try:
-        data = Path(path).read_bytes()
-        if listener.client_crl:
-            return tuple(one.der for one in read_crls(data))
-        return () if points_of(authorities_of(data)) else None
-    except OSError as why:
-        raise ContextError(f"{path}: {why.strerror}") from None
-    except BadCrl as why:
-        raise ContextError(f"{path}: {why}") from None

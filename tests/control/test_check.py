@@ -10,6 +10,8 @@ from edged.control import check
 from edged.hooks import Snapshot, SourceError
 from edged.hooks.manager import OfferedSource, Plugins
 from edged.settings.load import load
+from tests.scenarios.harness.authority import key_of
+from tests.tls import lists
 
 SETTINGS = """\
 [[listener]]
@@ -119,6 +121,9 @@ def test_a_listener_that_no_worker_could_serve(site: Site, tmp_path: Path) -> No
     settings = '[[listener]]\naddress = "127.0.0.1:8443"\nmode = "https"\nclient_auth = "required"\nclient_ca = "ca.pem"\n'
     (found,) = site(settings=settings)
     assert found.startswith("edged.toml:1: listener[0]: client_ca ca.pem: ")
+    (tmp_path / "crl.pem").write_bytes(lists.crl("a", key_of("ec"), extensions=[lists.DELTA]))
+    (found,) = site(settings=settings + 'client_crl = "crl.pem"\n')
+    assert found.startswith("edged.toml:1: listener[0]: client_crl crl.pem: the CRL of CN=a is a delta")
 
 
 def test_certificates_of_the_operator(site: Site, tmp_path: Path) -> None:

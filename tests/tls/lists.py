@@ -22,10 +22,23 @@ def authority(subject, key, *urls):
     return made(subject, key, days=(-1, 3650), extensions=[*authority_extensions(key), *([points(*urls)] if urls else [])])
 
 
-def crl(issuer, key, *serials, made_s=START_S, next_s=START_S + 86400.0):
+def scope(**words):
+    """The extension by which a list says what it is about."""
+    whole = dict.fromkeys(("only_contains_user_certs", "only_contains_ca_certs", "indirect_crl", "only_contains_attribute_certs"), False)
+    whole |= dict.fromkeys(("full_name", "relative_name", "only_some_reasons"), None)
+    return x509.IssuingDistributionPoint(**whole | words), True
+
+
+DELTA = x509.DeltaCRLIndicator(1), True
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+
+
+def crl(issuer, key, *serials, made_s=START_S, next_s=START_S + 86400.0, extensions=()):
     """As DER."""
     moment = datetime.fromtimestamp(made_s, UTC)
     builder = x509.CertificateRevocationListBuilder(name(issuer), moment, datetime.fromtimestamp(next_s, UTC))
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
     for serial in serials:
         builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, moment - timedelta(days=1)).build())
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)

@@ -4,11 +4,13 @@ import ssl
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from edged.tls.contexts import ContextError, client_context, server_context
 from edged.tls.crl import read_crls
+from tests.tls.lists import scope as about
 from tests.tls.talk import LISTENER, OpenSSLSide, PythonSide, Refused, python_client, python_server, shake, table
 
 V10, V11, V12, V13 = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -225,6 +227,30 @@ def test_whoever_is_judged_by_a_list_that_is_missing_is_refused(folder, authorit
     meet(client, site, asking(folder), [root, intermediate])
     with pytest.raises(Refused):
         meet(client, site, asking(folder), crls)
+
+
+@pytest.mark.parametrize(("scope", "admitted"), [
+    ({"only_contains_user_certs": True}, {"ann"}), ({"only_contains_ca_certs": True}, set()),
+    ({"full_name": [x509.UniformResourceIdentifier("http://lists.example/1.crl")]}, set()),
+])
+def test_a_list_judges_those_alone_that_it_is_about_and_whom_none_judges_is_refused(folder, authority, site, scope, admitted):
+    people = {one: authority.issue(one, client=True) for one in ("gone", "ann")}
+    crls = lists(authority.revocations(people["gone"], scope=about(**scope)[0]))
+    assert {name for name in people if enters(site, asking(folder), crls, people[name])} == admitted
+
+
+def test_nobody_is_judged_by_a_list_past_its_time(folder, authority, site):
+    ann = authority.issue("ann", client=True)
+    assert enters(site, asking(folder), lists(authority.revocations(days=0.01)), ann)
+    assert not enters(site, asking(folder), lists(authority.revocations(days=-0.01)), ann)
+
+
+def enters(site, listener, crls, one):
+    try:
+        meet(python_client(certified=one), site, listener, crls)
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,30 @@ def test_what_is_no_list(data):
         crl.read_crls(data)
 
 
+@pytest.mark.parametrize(("extension", "why"), [
+    (lists.DELTA, "is a delta"), (lists.scope(indirect_crl=True), "is indirect"), ((lists.UNKNOWN, True), "1.2.3.4"),
+    (lists.scope(only_some_reasons=frozenset([x509.ReasonFlags.key_compromise])), "for some reasons"),
+    (lists.scope(only_contains_attribute_certs=True), "attribute certificates"),
+    ((x509.UnrecognizedExtension(x509.ExtensionOID.ISSUING_DISTRIBUTION_POINT, b"\x30\x05"), True), "broken"),
+])
+def test_a_list_that_would_be_left_aside_is_refused_by_name(extension, why):
+    """Whom it alone revokes would be let in, beside a whole list that does not."""
+    odd = lists.crl("a", KEY, 1, extensions=[extension])
+    with pytest.raises(BadCrl, match=why):
+        crl.read_crls(odd)
+    with pytest.raises(BadCrl, match=why):
+        crl.read_crls(lists.as_pem(lists.crl("a", KEY), odd))
+
+
+def test_lists_that_say_where_they_apply_are_read():
+    url = [x509.UniformResourceIdentifier("http://a/1.crl")]
+    for extension in (
+        lists.scope(full_name=url), lists.scope(only_contains_user_certs=True), lists.scope(only_contains_ca_certs=True),
+        (lists.UNKNOWN, False), (x509.CRLNumber(7), False), (x509.AuthorityKeyIdentifier(b"k", None, None), True),
+    ):
+        assert len(crl.read_crls(lists.crl("a", KEY, 1, extensions=[extension]))) == 1
+
+
 def test_signatures():
     found, = crl.read_crls(lists.crl("a", KEY, 1))
     crl.check_signature(found, [lists.authority("b", KEY), lists.authority("a", OTHER), lists.authority("a", KEY)])

@@ -119,6 +119,7 @@ def test_what_is_no_good_is_asked_for_again_and_nobody_is_let_in(bundle, caplog,
 
 @pytest.mark.parametrize("worse", [
     lists.crl("a", KEY, made_s=START_S - DAY, next_s=START_S + 9 * DAY), lists.crl("a", OTHER), b"nonsense", BadDownload("gone"),
+    lists.crl("a", KEY, made_s=START_S + 1, extensions=[lists.DELTA]),
 ])
 def test_a_worse_list_never_takes_the_place_of_a_good_one(bundle, caplog, worse):
     path = bundle(lists.authority("a", KEY, URL))
@@ -199,6 +200,8 @@ def test_files_are_watched(tmp_path, caplog):
             await until(lambda: told)
             path.write_bytes(b"nonsense")
             await until(lambda: "its last CRLs stay in force" in caplog.text)
+            path.write_bytes(lists.as_pem(first, lists.crl("a", KEY, 1, extensions=[lists.DELTA])))
+            await until(lambda: "CRL of CN=a is a delta" in caplog.text)
             path.unlink()
             await until(lambda: "cannot be read" in caplog.text)
             assert kept.known == {source: (second,)}

@@ -145,17 +145,20 @@ class Authority:
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.intermediate.certificate)
         return builder.sign(self.intermediate.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
-    def revocations(self, *revoked: Certified) -> str:
-        """Lists of the intermediate, with these, and of the root, with nothing."""
+    def revocations(self, *revoked: Certified, days: float = 30, scope: x509.ExtensionType | None = None) -> str:
+        """Lists of the intermediate, with these, and of the root, with nothing. The first one's next is due in so many days, and it may
+        say what it is about."""
         return "".join(
-            self._revocations(issuer, [one for one in revoked if one.certificate.issuer == issuer.certificate.subject])
-            for issuer in (self.intermediate, self.root)
+            self._revocations(issuer, [one for one in revoked if one.certificate.issuer == issuer.certificate.subject], *more)
+            for issuer, *more in ((self.intermediate, days, scope), (self.root, 30))
         )
 
-    def _revocations(self, issuer: Certified, revoked: Sequence[Certified]) -> str:
+    def _revocations(self, issuer: Certified, revoked: Sequence[Certified], days: float, scope: x509.ExtensionType | None = None) -> str:
         now = _now()
         builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject).last_update(now - DAY)
-        builder = builder.next_update(now + 30 * DAY)
+        builder = builder.next_update(now + days * DAY)
+        if scope is not None:
+            builder = builder.add_extension(scope, critical=True)
         for one in revoked:
             entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number).revocation_date(now - DAY)
             builder = builder.add_revoked_certificate(entry.build())
