@@ -258,7 +258,9 @@ class TlsTable:
         Choice("none", "optional", "required"), "none", "Certificates of clients.", _text("ROUTER_MUTUAL_TLS_AUTH", fatal=True)
     )
     client_ca: str = key(
-        Text("a path"), "", "Who certifies clients. Empty: the authorities of the system.", _text("ROUTER_MUTUAL_TLS_AUTH_CA")
+        Text("a path"), "",
+        "Who certifies clients. Empty: the authorities of the system, or those in SSL_CERT_FILE and SSL_CERT_DIR.",
+        _text("ROUTER_MUTUAL_TLS_AUTH_CA"),
     )
     client_crl: str = key(
         Text("a path"), "",

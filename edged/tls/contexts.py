@@ -19,6 +19,7 @@ from edged.settings.tables import TlsTable
 from edged.tls import openssl
 from edged.tls.crl import BadCrl, authorities_of, points_of, read_crls
 from edged.tls.profiles import VERSIONS, cipher_list
+from edged.tls.system import NoAuthorities, system_authorities
 
 __all__ = ["ContextError", "client_context", "first_crls", "server_context"]
 
@@ -128,7 +129,7 @@ def _ask_for_certificates(context: SSL.Context, listener: Listener, crls: Iterab
         if crls is None:                         # else each authority up to the root is judged by a list of the one above it
             store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     else:
-        context.set_default_verify_paths()
+        _trust_the_system(context)
     if crls is not None:
         rules.update(b"lists")
         for der in crls:
@@ -136,6 +137,16 @@ def _ask_for_certificates(context: SSL.Context, listener: Listener, crls: Iterab
             store.add_crl(x509.load_der_x509_crl(der))
         store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
     return rules.digest()
+
+
+def _trust_the_system(context: SSL.Context) -> None:
+    try:
+        file, folder = system_authorities()
+        context.load_verify_locations(file or None, folder or None)
+    except NoAuthorities as why:
+        raise ContextError(f"client_ca is empty, and whom the system trusts is not known: {why}") from None
+    except SSL.Error as why:
+        raise ContextError(f"client_ca is empty, and {file} cannot be used: {_told(why) or 'there is no certificate in it'}") from None
 
 
 def _authorities(path: str, pem: bytes) -> list[x509.Certificate]:

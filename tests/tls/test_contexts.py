@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
+from edged.tls import system
 from edged.tls.contexts import ContextError, client_context, server_context
 from edged.tls.crl import read_crls
 from tests.tls.lists import scope as about
@@ -192,9 +193,47 @@ def test_clients_are_told_which_authorities_count(folder, authority, other, site
     assert [name.CN for name in client.connection.get_client_ca_list()] == ["other", "root"]
 
 
-def test_without_authorities_of_its_own_those_of_the_system_count(folder, authority, site):
-    with pytest.raises(Refused):
-        meet(python_client(certified=authority.issue("ann", client=True)), site, asking(folder, ca=""))
+@pytest.fixture
+def unnamed(monkeypatch):
+    """The environment of these tests names no authorities of the system."""
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.usefixtures("unnamed")
+def test_without_authorities_of_its_own_those_of_the_system_count(folder, authority, other, site, monkeypatch):
+    ann = authority.issue("ann", client=True)
+    for pem, good in ((authority.pem, True), (other.pem, False)):
+        (folder / "system.pem").write_text(pem)
+        monkeypatch.setattr(system, "FILES", (str(folder / "none"), str(folder / "system.pem"), str(folder / "both.pem")))
+        assert enters(site, asking(folder, ca=""), None, ann) == good
+
+
+@pytest.mark.usefixtures("unnamed")
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_the_environment_names_other_authorities_of_the_system(folder, authority, other, site, monkeypatch, variable):
+    (folder / "system.pem").write_text(other.pem)
+    monkeypatch.setattr(system, "FILES", (str(folder / "system.pem"),))
+    hashed = folder / "hashed"
+    hashed.mkdir(exist_ok=True)
+    (hashed / f"{crypto.X509.from_cryptography(authority.root.certificate).subject_name_hash():08x}.0").write_text(authority.pem)
+    monkeypatch.setenv(variable, str(folder / "ca.pem" if variable == "SSL_CERT_FILE" else hashed))
+    assert enters(site, asking(folder, ca=""), None, authority.issue("ann", client=True))
+    assert not enters(site, asking(folder, ca=""), None, other.issue("eve", client=True))
+
+
+@pytest.mark.usefixtures("unnamed")
+@pytest.mark.parametrize(("variable", "path", "told"), [
+    ("SSL_CERT_FILE", "gone.pem", "SSL_CERT_FILE: there is no .*gone.pem"), ("SSL_CERT_DIR", "gone", "SSL_CERT_DIR: there is no .*gone"),
+    ("SSL_CERT_FILE", "empty.pem", "empty.pem cannot be used"), ("SSL_CERT_FILE", "none.pem", "none.pem cannot be used"),
+    ("", "", "the system has none at /no/where: "),
+])
+def test_a_system_that_trusts_nobody_is_told(folder, monkeypatch, variable, path, told):
+    monkeypatch.setattr(system, "FILES", ("/no/where",))
+    if variable:
+        monkeypatch.setenv(variable, str(folder / path))
+    with pytest.raises(ContextError, match=f"client_ca is empty, and .*{told}"):
+        server_context(table(), asking(folder, ca=""))
 
 
 @pytest.mark.parametrize(("name", "good"), [("gone", False), ("ann", True)])
