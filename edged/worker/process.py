@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import trio
@@ -25,6 +26,7 @@ from edged.worker.bridge import Bridge
 from edged.worker.departure import Departure
 from edged.worker.encryption import Encryption
 from edged.worker.engine_config import access_log_wanted, engine_config
+from edged.worker.giveback import Giveback
 from edged.worker.shipping import Shipping
 
 __all__ = ["worker_main"]
@@ -136,7 +138,11 @@ class Worker:
             await self._wire.send({"type": "pong"})
 
     def _turns(self) -> int:
-        return int(self._arena.read_tally(self._stripe)["turns"])
+        return self._tally()["turns"]
+
+    def _tally(self) -> Mapping[str, int]:
+        tally: Mapping[str, int] = self._arena.read_tally(self._stripe)
+        return tally
 
     # control
 
@@ -206,6 +212,7 @@ class Worker:
         # From here on this thread, and those that it starts, step behind the engine.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.worker.nice)
         nursery.start_soon(bridge.watch)
+        nursery.start_soon(Giveback(self._tally).follow)
         if access_log_wanted(self._settings):
             self._shipping = Shipping(engine.ring, self._settings.log)
             nursery.start_soon(self._shipping.run)

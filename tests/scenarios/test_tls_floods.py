@@ -23,6 +23,8 @@ V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 IDLE = 10_000
 IDLE_MOST_BYTES = 6 * 1024                       # of a worker's own memory; HAProxy takes 15 KiB
+CROWD = 900
+LEFT_MOST_BYTES = 1024                           # for each connection that has gone
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +236,28 @@ def test_ten_thousand_idle_connections_cost_little_and_leave_nothing(daemon, obj
     edged.until_idle(60)
     until(lambda: all(edged.sockets(index) <= sockets[index] for index in range(2)), what="no socket is left")
     assert len(os.listdir("/proc/self/fd")) < 500
+    until(lambda: sum(edged.anonymous_bytes(index) for index in range(2)) - before < IDLE * LEFT_MOST_BYTES, what="memory has gone back")
+    print(f"{(sum(edged.anonymous_bytes(index) for index in range(2)) - before) / IDLE:.0f} bytes each when they have gone")
+
+
+def test_what_a_crowd_needs_goes_back_when_it_has_gone(daemon, objects):
+    """Of TLS 1.2 OpenSSL keeps what a connection needs as long as it is there: 19 KiB each."""
+    edged = daemon(merged(TLS, {"worker": {"count": 1}, "timeouts": {"http_keep_alive": "10m", "client": "10m"}}), objects)
+    context = client_context(highest=V1_2)
+    with edged.connect_tls(HOST, context) as first:
+        assert first.ask(host=HOST).status == 200
+        session = first.tls.session
+    edged.until_idle()
+    before = edged.anonymous_bytes()
+    crowd = [edged.connect_tls(HOST, context, session=session) for _ in range(CROWD)]
+    grown = edged.anonymous_bytes() - before
+    assert grown > CROWD * 12 * 1024
+    for client in crowd:
+        client.close()
+    edged.until_idle()
+    until(lambda: edged.anonymous_bytes() - before < CROWD * LEFT_MOST_BYTES, what="memory has gone back")
+    print(f"{CROWD} connections of TLS 1.2: {grown // 1024} KiB, and {(edged.anonymous_bytes() - before) // 1024} when they have gone")
+    assert edged.ask_tls(HOST).status == 200
 
 
 class Held:
