@@ -9,13 +9,15 @@ import subprocess
 
 import pytest
 
+from edged.ctl.client import ask
 from tests.scenarios.harness.client import request_bytes
 from tests.scenarios.harness.objects import certificate_of, document, exposed
 from tests.scenarios.harness.peers import s_client, tool
-from tests.scenarios.harness.settings import TLS, merged
+from tests.scenarios.harness.settings import TLS, merged, toml
 from tests.scenarios.harness.tls import client_context
 from tests.scenarios.harness.until import until
 
+COME_S = 90.0                                    # for a generation, on a machine that is busy
 HOST = "one.test"
 TWO_WORKERS = {**TLS, "worker": {"count": 2}}
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -75,6 +77,40 @@ def test_a_killed_worker_takes_no_session_with_it(edged, version):
         until(lambda index=index, victim=victim: edged.worker_pid(index) not in (0, victim))
         until(lambda index=index: edged.arena.read_tally(index)["table_version"] > 0)
     assert all(visit(edged, context, session)[0] for _ in range(20))
+
+
+def reload(edged, number):
+    edged.process.send_signal(signal.SIGHUP)
+    edged.until_said(rf"generation {number} serves", COME_S)
+    edged.until_said(rf"generation {number - 1} has left", COME_S)
+
+
+@pytest.mark.timeout(600)
+def test_a_reload_and_an_upgrade_keep_every_session(daemon, backend, authority):
+    """Workers, control and even the program are other ones then."""
+    edged = daemon(TWO_WORKERS, served(authority, backend, HOST))
+    contexts = [client_context(highest=version) for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)]
+    sessions = [visit(edged, context)[1] for context in contexts]
+    reload(edged, 2)
+    for context, session in zip(contexts, sessions, strict=True):
+        assert all(visit(edged, context, session)[0] for _ in range(10))
+    reply = ask(str(edged.directory / "run"), "upgrade", {"wait": True}, lambda _: None)
+    assert reply.ok, reply.result
+    for context, session in zip(contexts, sessions, strict=True):
+        assert all(visit(edged, context, session)[0] for _ in range(10))
+
+
+@pytest.mark.timeout(600)
+@VERSIONS
+def test_another_rotation_after_a_reload_makes_whole_handshakes_and_new_sessions(daemon, backend, authority, version):
+    edged = daemon(TWO_WORKERS, served(authority, backend, HOST))
+    context = client_context(highest=version)
+    _, session = visit(edged, context)
+    edged.config.write_text(toml(merged(edged.settings, {"tls": {"ticket_rotation": "2h"}})))
+    reload(edged, 2)
+    resumed, session = visit(edged, context, session)
+    assert not resumed
+    assert all(visit(edged, context, session)[0] for _ in range(10))
 
 
 def test_the_certificate_is_not_sent_again(edged):
