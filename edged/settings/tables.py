@@ -228,7 +228,8 @@ class TlsTable:
     certificates: tuple[str, ...] = key(
         Texts('a list such as ["certs.d", "shop.pem"]'), (),
         "Directories and files of certificates for the names that they bear. Each file holds key, certificate and chain; beside it, the "
-        "same name with .key may hold the key, .issuer the rest of the chain, .ocsp an OCSP answer to staple.",
+        "same name with .key may hold the key, .issuer the rest of the chain, .ocsp an OCSP answer to staple. For a name one certificate "
+        "is shown, whatever its kind of key: of several the first in this order, in a directory by the names of files.",
     )
     key_passphrase_file: str = key(Text("a path"), "", "Its first line opens keys that are encrypted.")
     key_passphrase_env: str = key(Text("a variable's name"), "", "Instead: the environment's word that holds the passphrase.")
