@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edged.ctl.frames import Doorway
-from edged.supervisor.sockets import clear_stale
+from edged.supervisor.binding import clear_stale
 
 __all__ = ["RuntimeSocket", "why_not"]
 

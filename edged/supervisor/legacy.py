@@ -17,9 +17,10 @@ import msgpack
 from edged.errors import EdgedError
 from edged.model.listener import Listener
 from edged.settings.units import Address
+from edged.supervisor.binding import Bound
 from edged.supervisor.given import is_lent
 from edged.supervisor.notify import store_most
-from edged.supervisor.sockets import Bound, Sockets
+from edged.supervisor.sockets import Sockets
 
 __all__ = ["ANEW", "FORMATS", "VARIABLE", "LegacyError", "found_sockets", "inherited", "read_legacy", "write_legacy"]
 

@@ -11,7 +11,7 @@ import trio
 
 from edged.model.listener import AcceptProxy, Mode
 from edged.settings.units import Address
-from edged.supervisor.sockets import Bound
+from edged.supervisor.binding import Bound
 
 __all__ = ["probe"]
 

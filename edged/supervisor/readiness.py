@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from edged.supervisor.sockets import Bound
+from edged.supervisor.binding import Bound
 
 if TYPE_CHECKING:
     from edged.supervisor.process import Supervisor

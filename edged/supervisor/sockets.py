@@ -6,44 +6,24 @@ to the slots as they are: with fewer than slots, some workers share one.
 """
 
 import contextlib
-import ctypes
 import errno
 import logging
 import os
 import resource
 import socket
-import stat
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from edged.errors import StartError
 from edged.model.listener import Listener
 from edged.settings.units import Address, address
+from edged.supervisor import binding
+from edged.supervisor.binding import Bound
 from edged.supervisor.given import Given, Taken
 from edged.supervisor.holder import holder
 
 log = logging.getLogger("edged.supervisor")
-
-_IP_FREEBIND = 15                                # not in the socket module
-_IPV6_FREEBIND = 78
-_SO_BINDTOIFINDEX = 62
-_NOWHERE = 0x7FFFFFFF                            # the number of no interface
-_SO_ATTACH_REUSEPORT_CBPF = 51
-_SO_DETACH_REUSEPORT_BPF = 68
-_RANDOM = 0xFFFFF000 + 56                        # SKF_AD_OFF + SKF_AD_RANDOM
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One listener's sockets: by slot for TCP, a single one for a unix socket; those of a socket unit as they came."""
-
-    listener: Listener
-    address: Address                             # with the port that was really bound
-    sockets: Sequence[socket.socket]
-    file: tuple[int, int] = (0, 0)               # unix: device and inode, so that only our own file is removed
-    lent: bool = False                           # the service manager accepts there when we do not: it is neither shut nor changed
 
 
 class Sockets:
@@ -113,10 +93,10 @@ class Sockets:
         known = next((bound for bound in self._before if _same_door(bound, listener, wanted)), None)
         if known is None:
             if wanted.path:
-                return _bind_unix(listener, wanted, self._group_id)
+                return binding.bind_unix(listener, wanted, self._group_id)
             shared = any(bound.address.port == wanted.port for bound in self._before)
             let_go = self._given is not None and wanted.port in self._given.let_go
-            return _bind_tcp(listener, wanted, self._slots, probe=not shared and not let_go)
+            return binding.bind_tcp(listener, wanted, self._slots, probe=not shared and not let_go)
         if wanted.path or known.lent:
             return replace(known, listener=listener)
         return Bound(listener, known.address, self._one_each(listener, known.address, known.sockets[: self._slots]))
@@ -125,9 +105,9 @@ class Sockets:
         """Sockets of the service manager. Those that a daemon before us has left are ours; each may have connections in its queue, so
         none is closed, though there are fewer slots now."""
         if taken.lent or taken.address.path:
-            file = _file_of(taken.address.path) if taken.address.path else (0, 0)
+            file = binding.file_of(taken.address.path) if taken.address.path else (0, 0)
             return Bound(listener, taken.address, taken.sockets, file, taken.lent)
-        open_ones = [sock for sock in taken.sockets if not _is_shut_out(sock)]
+        open_ones = [sock for sock in taken.sockets if not binding.is_shut_out(sock)]
         whole = self._one_each(listener, taken.address, open_ones)
         for sock in taken.sockets:
             if sock not in open_ones:
@@ -136,7 +116,7 @@ class Sockets:
 
     def _one_each(self, listener: Listener, where: Address, sockets: Sequence[socket.socket]) -> list[socket.socket]:
         """At least a socket for each slot: these, and new ones."""
-        return [*sockets, *_more(listener, where, self._slots - len(sockets))]
+        return [*sockets, *binding.more(listener, where, self._slots - len(sockets))]
 
     def listen(self) -> None:
         """Let clients come to those that are new; what may change about the others is changed."""
@@ -144,10 +124,10 @@ class Sockets:
         for bound in self.bound:
             added = [sock for sock in bound.sockets if sock.fileno() not in held]
             if added and not bound.address.path:
-                _spread_over_all(bound.sockets[0])
+                binding.spread_over_all(bound.sockets[0])
             for sock in bound.sockets:
                 if not bound.address.path:
-                    _tune(sock, bound.listener)
+                    binding.tune(sock, bound.listener)
                 elif not bound.lent:
                     os.chmod(bound.address.path, bound.listener.permissions)
                     os.chown(bound.address.path, -1, self._group_id)
@@ -176,7 +156,7 @@ class Sockets:
                 continue
             ending.append(bound)
             if staying and after.open:
-                _spread_over(staying[0], len(staying))
+                binding.spread_over(staying[0], len(staying))
         self._close(ending, kept, turn_away=True)
 
     def ends(self, slot: int, after: "Sockets") -> list[int]:
@@ -213,7 +193,7 @@ class Sockets:
         for bound in self.bound:
             for sock in bound.sockets:
                 if not bound.address.path and not bound.lent:
-                    _shut_out(sock)
+                    binding.shut_out(sock)
 
     def refuse(self) -> None:
         """Refuse connections, while nobody else holds the sockets. The addresses stay ours; `welcome` opens them again. Who comes to a
@@ -229,13 +209,13 @@ class Sockets:
                     with contextlib.suppress(OSError):   # ENOTCONN: it did not listen yet
                         sock.shutdown(socket.SHUT_RDWR)
             if bound.address.path:
-                _remove(bound.address.path, bound.file)
+                binding.remove(bound.address.path, bound.file)
 
     def welcome(self) -> None:
         """Undo `turn_away` and `refuse`: listen again. Raises OSError."""
         for number, bound in enumerate(self.bound):
             if bound.address.path and bound.sockets[0].fileno() < 0:
-                self.bound[number] = _bind_unix(bound.listener, bound.address, self._group_id)
+                self.bound[number] = binding.bind_unix(bound.listener, bound.address, self._group_id)
             elif not bound.address.path and not bound.lent:
                 self.bound[number] = replace(bound, sockets=self._one_each(bound.listener, bound.address, ()))
                 for sock in bound.sockets:
@@ -255,7 +235,7 @@ class Sockets:
             for sock in bound.sockets:
                 sock.close()
             if bound.address.path and not bound.lent and not self._kept:
-                _remove(bound.address.path, bound.file)
+                binding.remove(bound.address.path, bound.file)
         self.bound = []
 
     def _close(self, doors: Sequence[Bound], kept: set[int], *, turn_away: bool = False) -> None:
@@ -263,10 +243,10 @@ class Sockets:
             going = [sock for sock in bound.sockets if sock.fileno() not in kept]
             for sock in going:
                 if turn_away and not bound.address.path and not bound.lent and len(going) == len(bound.sockets):
-                    _shut_out(sock)
+                    binding.shut_out(sock)
                 sock.close()
             if going and bound.address.path and not bound.lent:
-                _remove(bound.address.path, bound.file)
+                binding.remove(bound.address.path, bound.file)
 
     def _explain(self, wanted: Address, why: OSError) -> str:
         if why.errno == errno.EADDRINUSE:
@@ -331,122 +311,3 @@ def _descriptors(doors: Sequence[Bound]) -> set[int]:
 def _without(these: Sequence[Bound], those: Sequence[Bound]) -> list[Bound]:
     known = {(bound.listener.name, bound.listener.mode, bound.address) for bound in those}
     return [bound for bound in these if (bound.listener.name, bound.listener.mode, bound.address) not in known]
-
-
-def _bind_tcp(listener: Listener, wanted: Address, slots: int, *, probe: bool = True) -> Bound:
-    """`probe`: nobody may have the port, as far as we know."""
-    if wanted.port and probe:
-        # With SO_REUSEPORT alone we would silently share the port with another edged of the same user.
-        with _tcp_socket(listener, wanted) as trial:
-            trial.bind((wanted.host, wanted.port))
-    sockets = _more(listener, wanted, slots)
-    return Bound(listener, Address(wanted.host, sockets[0].getsockname()[1]), sockets)
-
-
-def _more(listener: Listener, wanted: Address, count: int) -> list[socket.socket]:
-    """So many sockets bound to one port."""
-    sockets: list[socket.socket] = []
-    port = wanted.port
-    try:
-        for _ in range(count):
-            sock = _tcp_socket(listener, wanted)
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.bind((wanted.host, port))
-            port = sock.getsockname()[1]
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets
-
-
-def _tcp_socket(listener: Listener, wanted: Address) -> socket.socket:
-    """What is set here is inherited by every accepted connection."""
-    sock = socket.socket(wanted.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _tune(sock, listener)
-    if wanted.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, listener.v6only)
-    if listener.freebind:
-        level, option = (socket.IPPROTO_IPV6, _IPV6_FREEBIND) if wanted.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_FREEBIND)
-        sock.setsockopt(level, option, 1)
-    return sock
-
-
-def _tune(sock: socket.socket, listener: Listener) -> None:
-    """What may change while it listens."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, listener.keepalive)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, listener.nodelay)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, listener.defer_accept_s)
-
-
-def _spread_over(sock: socket.socket, count: int) -> None:
-    """Of all the sockets that share this one's port, let new connections go to the first `count` only, evenly: none is lost at
-    those that are to be closed. They are in the order in which they began to listen, which is that of the slots."""
-    steps = ((0x20, 0, 0, _RANDOM), (0x94, 0, 0, count), (0x16, 0, 0, 0))            # a random number, modulo count, is the answer
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, struct.pack("HP", len(steps), ctypes.addressof(program)))
-
-
-def _spread_over_all(sock: socket.socket) -> None:
-    """Undo `_spread_over`."""
-    with contextlib.suppress(FileNotFoundError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
-
-
-def _shut_out(sock: socket.socket) -> None:
-    """Take a listening socket away from all interfaces: what would begin a connection is refused; what is in its queue stays, and
-    handshakes that have begun may end. Anybody may do so once; only CAP_NET_RAW undoes it."""
-    with contextlib.suppress(PermissionError):           # it is done already, or this is a kernel before 5.7
-        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NOWHERE)
-
-
-def _is_shut_out(sock: socket.socket) -> bool:
-    return sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) == _NOWHERE
-
-
-def _bind_unix(listener: Listener, wanted: Address, group_id: int) -> Bound:
-    clear_stale(wanted.path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        sock.bind(wanted.path)
-        os.chmod(wanted.path, listener.permissions)      # nobody can connect before listen()
-        os.chown(wanted.path, -1, group_id)
-        return Bound(listener, wanted, [sock], _file_of(wanted.path))
-    except OSError:
-        sock.close()
-        raise
-
-
-def _file_of(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
-
-
-def clear_stale(path: str) -> None:
-    """Remove the file that a crash left behind: a socket on which nobody answers."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "something that is no socket has this name")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:                  # its backlog is full: somebody listens
-            pass
-    raise OSError(errno.EADDRINUSE, "taken")
-
-
-def _remove(path: str, file: tuple[int, int]) -> None:
-    try:
-        found = os.lstat(path)
-        if (found.st_dev, found.st_ino) == file:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
