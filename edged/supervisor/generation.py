@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,12 +17,13 @@ import trio
 
 from edged.settings import Settings
 from edged.supervisor.children import Backoff, Child, Identity, how_it_ended
+from edged.supervisor.ends import Ends, Told
 from edged.supervisor.identity import identity_of
 from edged.supervisor.sockets import Sockets
 from edged.tls.tickets import Ratchet, now_ms
 from edged.wire import DESCRIPTORS_MOST, wire_pair
 
-__all__ = ["CONTROL", "STOP_S", "Ends", "Generation", "State"]
+__all__ = ["CONTROL", "STOP_S", "Generation", "State"]
 
 log = logging.getLogger("edged.supervisor")
 
@@ -36,20 +36,6 @@ class State(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     DRAINING = "draining"
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """How the exchanges of workers that drain have ended, tunnels among them."""
-
-    finished: int = 0
-    handed_over: int = 0
-    cut: int = 0
-    left: int = 0                                # they run still
-
-    def __str__(self) -> str:
-        told = f"{self.finished} exchange{'' if self.finished == 1 else 's'} finished, {self.handed_over} handed over, {self.cut} cut"
-        return f"{told}, {self.left} left" if self.left else told
 
 
 class Generation:
@@ -91,7 +77,7 @@ class Generation:
         self._awake.set()
         self._resting: set[Child] = set()        # workers that leave because of that
         self._went = trio.Event()                # set, and made anew, whenever a child has ended
-        self._told: dict[int, tuple[int, int, int]] = {}     # process that drains, or did -> exchanges open, finished, handed over
+        self._told: dict[int, Told] = {}         # process that drains, or did
         self._paused: trio.Event | None = None   # set when control makes no table any more
         self._elders: list[Generation] = []      # who give their tunnels to its workers
         self._others = (False, False)            # whether there is a control, and are workers, of an earlier generation
@@ -112,13 +98,7 @@ class Generation:
     @property
     def ends(self) -> Ends:
         """Of the exchanges of all workers that were told to drain: what a process left open when it ended is cut."""
-        here = {child.pid for child in self.children.values()}
-        return Ends(
-            finished=sum(told[1] for told in self._told.values()),
-            handed_over=sum(told[2] for told in self._told.values()),
-            cut=sum(told[0] for pid, told in self._told.items() if pid not in here),
-            left=sum(told[0] for pid, told in self._told.items() if pid in here),
-        )
+        return Ends.of(self._told, {child.pid for child in self.children.values()})
 
     @property
     def awaited(self) -> str:
