@@ -16,7 +16,7 @@
  *
  * Prints "go" when the warm-up is over and one line of JSON at the end. */
 #include "answer.h"
-#include "histogram.h"
+#include "tally.h"
 #include "trust.h"
 
 #include <getopt.h>
@@ -25,7 +25,6 @@
 #define EVENTS 256
 #define ASK_MOST 512
 #define TIMEOUT_NS (10 * NS_PER_S)
-#define RETRY_MOST 1000000
 #define A_DAY_S 86400.0
 
 enum state { RESTING, CONNECTING, SHAKING, ASKING_LATER, WAITING, ENDING };
@@ -51,16 +50,6 @@ static struct {
     const char* path;
 } plan = {.connections = 1, .hosts = 1, .host_step = 1, .seconds = 4, .warm_s = 0.5, .host = "bench.test", .path = "/"};
 
-enum fault { F_REFUSED, F_CONNECT, F_CLOSED, F_RESET, F_TRUNCATED, F_STATUS, F_FRAMING, F_TIMEOUT, F_HANDSHAKE, F_RESUMPTION, FAULTS };
-static const char* const fault_names[FAULTS] = {
-    "refused", "connect", "closed", "reset", "truncated", "status", "framing", "timeout", "handshake", "resumption",
-};
-
-static struct {
-    uint64_t answers, bytes, reopened, stale, handshakes, resumed, faults[FAULTS];
-    struct histogram latency;
-} seen;
-
 static int epoll_fd;
 static struct conn* conns;
 static struct conn* free_conns;
@@ -72,12 +61,6 @@ static char server_name[128];
 static struct { unsigned char bytes[2048]; size_t n; } hello;
 
 static void conn_open(struct conn* c);
-
-static void fault(enum fault f)
-{
-    seen.faults[f]++;
-    if (seen.faults[f] > RETRY_MOST) die("too many errors: %s", fault_names[f]);
-}
 
 /* Until the next connection falls due. */
 static void conn_rest(struct conn* c)
@@ -346,19 +329,6 @@ static void count_late(uint64_t now)
     for (; due_ns < now; due_ns += gap_ns) histogram_add(&seen.latency, now - due_ns);
 }
 
-static void report(double seconds, double used_cpu_s)
-{
-    printf("{\"seconds\": %.6f, \"answers\": %lu, \"bytes\": %lu, \"reopened\": %lu, \"held\": %d, \"cpu_s\": %.6f", seconds, seen.answers,
-           seen.bytes, seen.reopened, held, used_cpu_s);
-    printf(", \"stale\": %lu, \"handshakes\": %lu, \"resumed\": %lu", seen.stale, seen.handshakes, seen.resumed);
-    printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f, \"errors\": {",
-           (double)histogram_at(&seen.latency, 0.5) / 1e3, (double)histogram_at(&seen.latency, 0.99) / 1e3,
-           (double)histogram_at(&seen.latency, 0.999) / 1e3, (double)seen.latency.most_ns / 1e3);
-    for (int i = 0; i < FAULTS; i++) printf("%s\"%s\": %lu", i ? ", " : "", fault_names[i], seen.faults[i]);
-    puts("}}");
-    fflush(stdout);
-}
-
 static void prepare_asks(void)
 {
     asks = calloc((size_t)plan.hosts, sizeof *asks);
@@ -455,7 +425,7 @@ static void measure(void)
     uint64_t now = now_ns();
     double seconds = (double)(now - began_ns) / 1e9, used = cpu_s() - cpu;
     if (plan.rate > 0) count_late(now);
-    report(seconds, used);
+    report(seconds, used, held);
 }
 
 int main(int argc, char** argv)
@@ -503,7 +473,7 @@ int main(int argc, char** argv)
     if (plan.tls || plan.hello) prepare_tls();
     if (plan.hold) {
         hold();
-        report(0, cpu_s());
+        report(0, cpu_s(), held);
     } else {
         measure();
     }
