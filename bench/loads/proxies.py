@@ -36,6 +36,19 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def started(command: list[str], log: Path, cores: Cores, group: CpuGroup | None) -> "subprocess.Popen[bytes]":
+    """The process of a proxy, where the proxies run; what it says goes to the log."""
+
+    def settle() -> None:
+        if group:
+            group.procs.write_text("0")
+        if cores.proxy is not None:
+            os.sched_setaffinity(0, {cores.proxy})
+
+    with log.open("wb") as said:
+        return subprocess.Popen(command, stdout=said, stderr=said, preexec_fn=settle, start_new_session=True)
+
+
 def gets(connection: socket.socket, host: str, path: str = "/") -> bool:
     """Whether a request is answered well."""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
@@ -54,14 +67,7 @@ class Running:
         self.log = folder / "output.log"
         command = PREPARE[self.kind](folder, site, self.ports)
 
-        def settle() -> None:
-            if group:
-                group.procs.write_text("0")
-            if cores.proxy is not None:
-                os.sched_setaffinity(0, {cores.proxy})
-
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=settle, start_new_session=True)
+        self.process = started(command, self.log, cores, group)
         with contextlib.ExitStack() as undo:
             undo.callback(self.stop)
             self.wait_ready()

@@ -8,9 +8,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from . import machine, proxies, table
 from .machine import Cores, CpuGroup
@@ -101,13 +102,18 @@ def main(words: list[str]) -> int:
     return judge(results, options.subject, peers[0])
 
 
-def end(number: int, frame: FrameType | None) -> None:
+def run_as_program(main_: Callable[[list[str]], int]) -> NoReturn:
+    """Signals end it as they end a shell's commands, but what it started is ended before."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        sys.exit(main_(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, end)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_as_program(main)

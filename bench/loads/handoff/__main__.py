@@ -7,7 +7,6 @@ Status 1 when the first daemon lost anything, or has grown from the tenth reload
 import argparse
 import contextlib
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path
 from .. import machine
 from ..certificates import Authority, Certificates
 from ..machine import Cores
-from ..run import end, favoured
+from ..run import favoured, run_as_program
 from ..setups import ProxyError
 from ..site import HOST, INNER
 from . import table
@@ -90,8 +89,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, end)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_as_program(main)

@@ -14,7 +14,7 @@ from edged._fast.memory.arena import Arena
 
 from ..certificates import Certificates
 from ..machine import Cores, CpuGroup, family
-from ..proxies import free_ports, gets, version
+from ..proxies import free_ports, gets, started, version
 from ..setups import ProxyError
 from ..site import HOST, Ports
 from .setups import CHECKED, SETUPS, Behind
@@ -41,15 +41,7 @@ class Daemon:
         self.log = folder / "output.log"
         self.setup = SETUPS[self.kind](folder, self.ports, behind, certificates, workers, hard_stop)
         self.version = version(self.kind)
-
-        def settle() -> None:
-            if group:
-                group.procs.write_text("0")
-            if cores.proxy is not None:
-                os.sched_setaffinity(0, {cores.proxy})
-
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.setup.command, stdout=log, stderr=log, preexec_fn=settle, start_new_session=True)
+        self.process = started(self.setup.command, self.log, cores, group)
         try:
             self._until(lambda: self._answers(HOST) and self._answers(CHECKED), "it serves")
         except ProxyError:
