@@ -7,14 +7,14 @@ import time
 import pytest
 
 from tests.scenarios.harness.backend import Gate
-from tests.scenarios.harness.client import Client, get, request_bytes, secured
+from tests.scenarios.harness.client import get, request_bytes
 from tests.scenarios.harness.content import MIB, content, sha256
 from tests.scenarios.harness.objects import certificate_of, document, exposed
 from tests.scenarios.harness.processes import anonymous_bytes, children, descriptors, name_of
 from tests.scenarios.harness.settings import TLS, merged, toml
 from tests.scenarios.harness.tls import client_context
 from tests.scenarios.harness.until import until
-from tests.scenarios.harness.visitors import Visitors
+from tests.scenarios.harness.visitors import Visitors, usual_visits
 
 COME_S = 90.0                                    # for a generation, on a machine that is busy
 HOST = "one.test"
@@ -52,18 +52,6 @@ def change(edged, settings):
     edged.config.write_text(toml(edged.settings))
 
 
-def kept_alive(connect):
-    """Requests on one connection until the other side says that it closes."""
-    with connect() as client:
-        while True:
-            answer = client.ask(host=HOST)
-            assert answer.status == 200
-            yield
-            if answer.get("connection") == "close":
-                assert client.rest() == b""
-                return
-
-
 @pytest.mark.timeout(600)
 def test_ten_reloads_under_load_lose_nothing(daemon, backend, authority):
     shown = certificate_of(authority.issue("of one", [HOST]))
@@ -71,29 +59,13 @@ def test_ten_reloads_under_load_lose_nothing(daemon, backend, authority):
         "one", HOST, backend(serves_all).address, tls={"termination": "edge", "insecureEdgeTerminationPolicy": "Allow", **shown},
     ))
     edged = daemon({**TLS, "worker": {"count": 2}, "run": {"drain_timeout": "60s"}}, routes)
-    plain, safe, context = edged.address(), edged.address("tls"), client_context(authority)
-
-    def anew():
-        assert get(plain, host=HOST, Connection="close").status == 200
-        yield
-
-    def anew_over_tls():
-        with secured(Client(safe), HOST, context) as client:
-            assert client.ask(host=HOST, Connection="close").status == 200
-        yield
-
-    def stays():
-        yield from kept_alive(lambda: Client(plain))
-
-    def stays_over_tls():
-        yield from kept_alive(lambda: secured(Client(safe), HOST, context))
 
     def downloads_slowly():
-        answer = get(plain, "/slow", host=HOST)
+        answer = get(edged.address(), "/slow", host=HOST)
         assert answer.sha256 == sha256(content(SLOW_BYTES))
         yield
 
-    visitors = Visitors(anew, anew_over_tls, stays, stays_over_tls, downloads_slowly)
+    visitors = Visitors(*usual_visits(edged, client_context(authority), HOST), downloads_slowly)
     sizes = {}
     for number in range(2, 2 + ROUNDS):
         reload_and_leave(edged, number)

@@ -10,13 +10,13 @@ import pytest
 
 import edged as installed
 from edged.ctl.client import ask
-from tests.scenarios.harness.client import Client, get, secured
+from tests.scenarios.harness.client import get
 from tests.scenarios.harness.objects import certificate_of, document, exposed
 from tests.scenarios.harness.processes import anonymous_bytes, children, descriptors, listeners, name_of
 from tests.scenarios.harness.settings import TLS
 from tests.scenarios.harness.tls import client_context
 from tests.scenarios.harness.until import until
-from tests.scenarios.harness.visitors import Visitors
+from tests.scenarios.harness.visitors import Visitors, usual_visits
 
 COME_S = 90.0                                    # for a generation, on a machine that is busy
 HOST = "one.test"
@@ -77,29 +77,8 @@ def test_upgrades_under_load_lose_nothing(daemon, backend, authority, programs):
     settings = {**TLS, "worker": {"count": 2}, "run": {"drain_timeout": "60s"}}
     edged = daemon(settings, routes, variables={"PYTHONPATH": str(programs.current)})
     assert status(edged)["version"] == "1.0"
-    plain, safe, context = edged.address(), edged.address("tls"), client_context(authority)
     pid, sockets = edged.pid, listeners([edged.pid])
-
-    def anew():
-        assert get(plain, host=HOST, Connection="close").status == 200
-        yield
-
-    def anew_over_tls():
-        with secured(Client(safe), HOST, context) as client:
-            assert client.ask(host=HOST, Connection="close").status == 200
-        yield
-
-    def stays():
-        with Client(plain) as client:
-            while True:
-                answer = client.ask(host=HOST)
-                assert answer.status == 200
-                yield
-                if answer.get("connection") == "close":
-                    assert client.rest() == b""
-                    return
-
-    visitors = Visitors(anew, anew_over_tls, stays)
+    visitors = Visitors(*usual_visits(edged, client_context(authority), HOST))
     sizes = []
     for version in ("2.0", "2.1", "2.2", "3.0"):
         programs.install(version)

@@ -295,12 +295,19 @@ def test_upgrades_at_the_same_time_are_one(start):
     asked.append(start_ctl(daemon, "upgrade"))
     wait_for(lambda: len(status(daemon)["generations"]) == 2)
     daemon.release("control")
-    for process in asked:
-        out, err = process.communicate(timeout=20)
-        assert process.returncode == 0, err
-        assert "has taken over" in out
+    assert all("has taken over" in out for out in end_well(*asked))
     assert sum("has taken over" in line for line in daemon.lines()) == 1
     assert status(daemon)["generations"][0]["number"] == 2
+
+
+def end_well(*processes):
+    """What each has said."""
+    said = []
+    for process in processes:
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 0, err
+        said.append(out)
+    return said
 
 
 def test_an_upgrade_during_a_reload_comes_after_it(start):
@@ -312,9 +319,7 @@ def test_an_upgrade_during_a_reload_comes_after_it(start):
     upgrading = start_ctl(daemon, "upgrade")
     assert upgrading.stderr.readline() == "edged: waiting for the order before this one\n"
     daemon.release("control")
-    for process in (reloading, upgrading):
-        _, err = process.communicate(timeout=20)
-        assert process.returncode == 0, err
+    end_well(reloading, upgrading)
     assert status(daemon)["version"] == "9"
     daemon.said("generation 3 serves")
     assert daemon.end() == 0
@@ -330,9 +335,7 @@ def test_a_reload_during_an_upgrade_is_part_of_it(start):
     reloading = start_ctl(daemon, "reload")
     assert reloading.stderr.readline() == "edged: waiting for the order before this one\n"
     daemon.release("trial")
-    for process in (upgrading, reloading):
-        _, err = process.communicate(timeout=20)
-        assert process.returncode == 0, err
+    end_well(upgrading, reloading)
     assert status(daemon)["version"] == "9"
     assert status(daemon)["generations"][0]["number"] == 2
     assert daemon.end() == 0

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator
 
+from tests.scenarios.harness.client import Client, get, secured
 from tests.scenarios.harness.until import until
 
-__all__ = ["Visit", "Visitors"]
+__all__ = ["Visit", "Visitors", "usual_visits"]
 
 Visit = Callable[[], Iterator[None]]             # one client; it yields whenever it was served
 
@@ -43,3 +44,36 @@ class Visitors:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+
+def usual_visits(edged, context, host):
+    """Clients that come anew for each request, and such that stay until they are told that it closes; in plain text, and over TLS."""
+    plain, safe = edged.address(), edged.address("tls")
+
+    def anew():
+        assert get(plain, host=host, Connection="close").status == 200
+        yield
+
+    def anew_over_tls():
+        with secured(Client(safe), host, context) as client:
+            assert client.ask(host=host, Connection="close").status == 200
+        yield
+
+    def stays():
+        yield from _kept_alive(Client(plain), host)
+
+    def stays_over_tls():
+        yield from _kept_alive(secured(Client(safe), host, context), host)
+
+    return anew, anew_over_tls, stays, stays_over_tls
+
+
+def _kept_alive(client, host):
+    with client:
+        while True:
+            answer = client.ask(host=host)
+            assert answer.status == 200
+            yield
+            if answer.get("connection") == "close":
+                assert client.rest() == b""
+                return
