@@ -23,7 +23,7 @@ from edged.supervisor.sockets import Sockets
 from edged.tls.tickets import Ratchet, now_ms
 from edged.wire import DESCRIPTORS_MOST, wire_pair
 
-__all__ = ["CONTROL", "STOP_S", "Generation", "State"]
+__all__ = ["CONTROL", "STOP_S", "Generation", "Phase"]
 
 log = logging.getLogger("edged.supervisor")
 
@@ -32,7 +32,7 @@ STOP_S = 2.0                                     # for children that were told t
 PAUSE_S = 5.0                                    # for a control that is told to pause
 
 
-class State(StrEnum):
+class Phase(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     DRAINING = "draining"
@@ -55,7 +55,7 @@ class Generation:
         self.slots = range(settings.worker.count)
         self.stripes = stripes
         self.arena_fd = arena_fd
-        self.state = State.STARTING
+        self.phase = Phase.STARTING
         self.since_s = trio.current_time()
         self.deadline_s = float("inf")           # what drains is cut then
         self.children: dict[int, Child] = {}
@@ -153,7 +153,7 @@ class Generation:
             try:
                 child = self.children.get(place) or self._start(wing, place)
             except (OSError, subprocess.SubprocessError) as why:
-                if self.state is State.STARTING:
+                if self.phase is Phase.STARTING:
                     whose = f" as user {self.settings.run.user}" if self._identity else ""
                     self._fail(f"{wing} cannot be started{whose}: {why}")
                     break
@@ -171,7 +171,7 @@ class Generation:
                 self._resting.discard(child)
                 continue
             how = f"{child.name} (process {child.pid}) {how_it_ended(returncode)}"
-            if self.state is State.STARTING and returncode >= 0:
+            if self.phase is Phase.STARTING and returncode >= 0:
                 self._fail(f"{how} before anything was served; its own lines say why")
                 break
             pause_s = backoff.pause_s(trio.current_time() - child.started_s)
@@ -271,14 +271,14 @@ class Generation:
 
     def serve(self) -> None:
         """From now on the sockets are in its care."""
-        self.state, self.since_s = State.SERVING, trio.current_time()
+        self.phase, self.since_s = Phase.SERVING, trio.current_time()
         self._lend()                             # somebody may have died since it served
 
     def _give_doors(self, slot: int, child: Child) -> None:
-        self._hand_over(slot, self.sockets.shared(), child)
-        self._hand_over(slot, self.sockets.of_slot(slot), child)
+        self._give_sockets(slot, self.sockets.shared(), child)
+        self._give_sockets(slot, self.sockets.of_slot(slot), child)
 
-    def _hand_over(self, slot: int, sockets: Sequence[tuple[int, int]], child: Child) -> None:
+    def _give_sockets(self, slot: int, sockets: Sequence[tuple[int, int]], child: Child) -> None:
         for at in range(0, len(sockets), DESCRIPTORS_MOST):
             numbers, fds = zip(*sockets[at : at + DESCRIPTORS_MOST], strict=True)
             child.tell({"type": "listen", "slot": slot, "listeners": numbers}, fds)
@@ -302,13 +302,13 @@ class Generation:
 
     def _lend(self) -> None:
         """Give the sockets of every slot whose worker is away to the next worker that serves."""
-        if self.state is not State.SERVING or self.leaving or self.resting:
+        if self.phase is not Phase.SERVING or self.leaving or self.resting:
             return
         for slot in self.slots:
             if slot not in self._serving and slot not in self._lent and self._serving:
                 helper = min(self._serving, key=lambda other: (other - slot) % len(self.slots))
                 self._lent[slot] = helper
-                self._hand_over(slot, self.sockets.of_slot(slot), self.children[helper])
+                self._give_sockets(slot, self.sockets.of_slot(slot), self.children[helper])
 
     # a rest
 
@@ -418,7 +418,7 @@ class Generation:
 
     def drain(self, timeout_s: float) -> None:
         """Let the workers end what they have, and leave."""
-        self.state, self.since_s = State.DRAINING, trio.current_time()
+        self.phase, self.since_s = Phase.DRAINING, trio.current_time()
         self.deadline_s = self.since_s + timeout_s
         self._elders.clear()                     # theirs go to a later one from now on
         self.leave()
@@ -452,7 +452,7 @@ class Generation:
         resting = [place for place, child in self.children.items() if child in self._resting]
         children = {place: child.leave_behind() for place, child in self.children.items()}
         return {
-            "number": self.number, "settings": self.settings.to_wire(), "stripes": list(self.stripes), "state": str(self.state),
+            "number": self.number, "settings": self.settings.to_wire(), "stripes": list(self.stripes), "state": str(self.phase),
             "identity": self._identity and self._identity.plain(), "routes": self.routes,
             "age_s": now_s - self.since_s, "left_s": self.deadline_s - now_s, "leaving": self.leaving, "open": self._open,
             "serving": sorted(self._serving), "lent": self._lent, "told": self._told, "others": list(self._others),
@@ -468,7 +468,7 @@ class Generation:
         settings, identity = Settings.from_wire(left["settings"]), identity_of(left["identity"])
         one = cls(left["number"], settings, identity, sockets, left["stripes"], arena_fd, tickets, level)
         now_s = trio.current_time()
-        one.state, one.since_s, one.deadline_s = State(left["state"]), now_s - left["age_s"], now_s + left["left_s"]
+        one.phase, one.since_s, one.deadline_s = Phase(left["state"]), now_s - left["age_s"], now_s + left["left_s"]
         one.children = {place: Child.taken_over(child) for place, child in left["children"].items()}
         one._open, one._serving, one._lent = left["open"], set(left["serving"]), dict(left["lent"])
         one._told = {pid: (told[0], told[1], told[2]) for pid, told in left["told"].items()}

@@ -322,7 +322,7 @@ class Supervisor:
             "generations": [
                 {
                     "number": one.number,
-                    "state": self.standing if one is self.present else str(one.state),
+                    "state": self.standing if one is self.present else str(one.phase),
                     "pids": one.pids(),
                     "since_s": round(now_s - one.since_s, 3),
                 }
