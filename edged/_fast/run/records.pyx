@@ -1,21 +1,21 @@
 """Records of TLS 1.3 by our own hand. See records.pxd."""
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, strcmp, strlen
+from libc.string cimport memcmp, memcpy, strlen
 
 from edged._fast.base.linux cimport EAGAIN, EINTR, edged_errno, edged_recv
 from edged._fast.base.openssl cimport openssl
 from edged._fast.base.view cimport likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n, stock_close, stock_give, stock_open, stock_take
 from edged._fast.run.channel cimport channel_ended
-from edged._fast.run.core cimport Direction, SECRET_MOST, TlsLink
+from edged._fast.run.core cimport Direction, TlsLink
+from edged._fast.run.keys cimport SUITES, keys_cipher, keys_nonce, keys_read, keys_set, keys_suite, keys_turn
 from edged._fast.talk.wants cimport PORT_BROKEN, PORT_HUNG_UP, PORT_READABLE
 
 cdef extern from "<string.h>" nogil:
     void explicit_bzero(void* at, size_t n)
 
 cdef enum:
-    SUITES = 3
     HEAD = 5                     # of a record
     TAG = 16
     CONTENT_MOST = 16384
@@ -45,47 +45,7 @@ cdef enum Alert:
     LEVEL_WARNING = 1
     LEVEL_FATAL = 2
 
-cdef struct Suite:
-    const char* name
-    const char* cipher
-    uint32_t key_bytes
-    uint32_t hash_bytes
-
-cdef Suite[3] suites
-suites[0].name, suites[0].cipher, suites[0].key_bytes, suites[0].hash_bytes = b"TLS_AES_128_GCM_SHA256", b"AES-128-GCM", 16, 32
-suites[1].name, suites[1].cipher, suites[1].key_bytes, suites[1].hash_bytes = b"TLS_AES_256_GCM_SHA384", b"AES-256-GCM", 32, 48
-suites[2].name, suites[2].cipher, suites[2].key_bytes, suites[2].hash_bytes = b"TLS_CHACHA20_POLY1305_SHA256", b"ChaCha20-Poly1305", 32, 32
-
-
 # --- secrets ---------------------------------------------------------------------------------------------------------
-
-cdef inline int nibble(char c) noexcept nogil:
-    if c"0" <= c <= c"9":
-        return c - c"0"
-    if c"a" <= c <= c"f":
-        return c - c"a" + 10
-    return c - c"A" + 10 if c"A" <= c <= c"F" else -1
-
-
-cdef bint read_secret(const char* text, uint8_t* out) noexcept nogil:
-    """In hexadecimal, behind the random value of the client."""
-    cdef uint32_t n = 0
-    cdef int high, low
-    while text[0] != c" " and text[0] != 0:
-        text += 1
-    if text[0] == 0:
-        return False
-    text += 1
-    while text[0] != 0 and text[1] != 0 and n < SECRET_MOST:
-        high = nibble(text[0])
-        low = nibble(text[1])
-        if high < 0 or low < 0:
-            return False
-        out[n] = <uint8_t>(high << 4 | low)
-        n += 1
-        text += 2
-    return text[0] == 0 and (n == 32 or n == 48)
-
 
 cdef void hear_secret(const void* ssl, const char* line) noexcept nogil:
     """What OpenSSL would write into a key log: it stays here."""
@@ -98,67 +58,14 @@ cdef void hear_secret(const void* ssl, const char* line) noexcept nogil:
         link.records = <Records*>stock_take(&core.records)
         if link.records == NULL:
             return
-    if ours and read_secret(line + 24, link.records.sealing.secret):
+    if ours and keys_read(line + 24, link.records.sealing.secret):
         link.records.known |= SECRET_OURS
-    elif not ours and read_secret(line + 24, link.records.opening.secret):
+    elif not ours and keys_read(line + 24, link.records.opening.secret):
         link.records.known |= SECRET_CLIENT
 
 
 cdef void records_listen(void* context) noexcept nogil:
     openssl.SSL_CTX_set_keylog_callback(context, hear_secret)
-
-
-cdef bint expand(const Suite* suite, const uint8_t* secret, const char* label, uint8_t* out, uint32_t n) noexcept nogil:
-    """HKDF-Expand-Label without a context (RFC 8446 section 7.1); n at most the hash's length, so that one block is enough."""
-    cdef uint8_t info[32]
-    cdef uint8_t block[64]
-    cdef unsigned int got = 0
-    cdef uint32_t label_n = <uint32_t>strlen(label)
-    info[0] = 0
-    info[1] = <uint8_t>n
-    info[2] = <uint8_t>(6 + label_n)
-    memcpy(info + 3, b"tls13 ", 6)
-    memcpy(info + 9, label, label_n)
-    info[9 + label_n] = 0
-    info[10 + label_n] = 1
-    if openssl.HMAC(openssl.EVP_sha384() if suite.hash_bytes == 48 else openssl.EVP_sha256(), secret, <int>suite.hash_bytes, info,
-                    11 + label_n, block, &got) == NULL or got < n:
-        return False
-    memcpy(out, block, n)
-    explicit_bzero(block, sizeof(block))
-    return True
-
-
-cdef bint set_key(Core* core, const Records* r, Direction* d, bint seals) noexcept nogil:
-    """The cipher of a direction gets the key of its secret."""
-    cdef const Suite* suite = &suites[r.suite]
-    cdef uint8_t key[32]
-    cdef int done
-    if d.cipher == NULL:
-        d.cipher = openssl.EVP_CIPHER_CTX_new()
-    if d.cipher == NULL or not expand(suite, d.secret, b"key", key, suite.key_bytes) or not expand(suite, d.secret, b"iv", d.iv, 12):
-        return False
-    done = (openssl.EVP_EncryptInit_ex if seals else openssl.EVP_DecryptInit_ex)(d.cipher, core.aeads[r.suite], NULL, key, NULL)
-    explicit_bzero(key, sizeof(key))
-    d.records = 0
-    return done == 1
-
-
-cdef bint turn_key(Core* core, const Records* r, Direction* d, bint seals) noexcept nogil:
-    """The next secret of a direction (RFC 8446 section 7.2)."""
-    cdef uint8_t later[48]
-    if not expand(&suites[r.suite], d.secret, b"traffic upd", later, suites[r.suite].hash_bytes):
-        return False
-    memcpy(d.secret, later, suites[r.suite].hash_bytes)
-    explicit_bzero(later, sizeof(later))
-    return set_key(core, r, d, seals)
-
-
-cdef inline void nonce_of(const Direction* d, uint8_t* nonce) noexcept nogil:
-    cdef int i
-    memcpy(nonce, d.iv, 12)
-    for i in range(8):
-        nonce[11 - i] ^= <uint8_t>(d.records >> (8 * i))
 
 
 # --- taking over -----------------------------------------------------------------------------------------------------
@@ -168,7 +75,7 @@ cdef bint records_prepare(Core* core) noexcept nogil:
     stock_open(&core.records, sizeof(Records))
     core.opening = <char*>malloc(OPENING_BYTES)
     for i in range(SUITES):
-        core.aeads[i] = openssl.EVP_CIPHER_fetch(NULL, suites[i].cipher, NULL)
+        core.aeads[i] = openssl.EVP_CIPHER_fetch(NULL, keys_cipher(i), NULL)
     openssl.ERR_clear_error()                    # a cipher may be missing, as in FIPS mode: then OpenSSL goes on
     return core.opening != NULL
 
@@ -204,12 +111,10 @@ cdef uint32_t records_counted(const char* at, uint32_t n) noexcept nogil:
 
 
 cdef bint choose_suite(Core* core, Records* r, const char* name) noexcept nogil:
-    cdef uint8_t i
-    for i in range(SUITES):
-        if strcmp(name, suites[i].name) == 0:
-            r.suite = i
-            return core.aeads[i] != NULL
-    return False
+    cdef int suite = keys_suite(name)
+    if suite >= 0:
+        r.suite = <uint8_t>suite
+    return suite >= 0 and core.aeads[suite] != NULL
 
 
 cdef bint records_take_over(Core* core, Channel* c) noexcept nogil:
@@ -223,7 +128,7 @@ cdef bint records_take_over(Core* core, Channel* c) noexcept nogil:
             core, r, openssl.SSL_CIPHER_get_name(openssl.SSL_get_current_cipher(link.ssl))):
         if n:
             r.part = <char*>malloc(n)
-        if (n == 0 or r.part != NULL) and set_key(core, r, &r.opening, False) and set_key(core, r, &r.sealing, True):
+        if (n == 0 or r.part != NULL) and keys_set(core, r, &r.opening, False) and keys_set(core, r, &r.sealing, True):
             r.sealing.records = link.sealed_before
             if n:
                 memcpy(r.part, link.sealed_in.at + link.sealed_in.head, n)
@@ -249,7 +154,7 @@ cdef bint seal_one(Core* core, Records* r, uint8_t kind, const char* at, uint32_
     out[2] = 3
     out[3] = <unsigned char>(length >> 8)
     out[4] = <unsigned char>(length & 0xff)
-    nonce_of(d, nonce)
+    keys_nonce(d, nonce)
     if openssl.EVP_EncryptInit_ex(d.cipher, NULL, NULL, NULL, nonce) != 1 or openssl.EVP_EncryptUpdate(d.cipher, NULL, &got, out, HEAD) != 1:
         return False
     if openssl.EVP_EncryptUpdate(d.cipher, out + HEAD, &got, <const unsigned char*>at, <int>n) != 1:
@@ -267,7 +172,7 @@ cdef bint seal_one(Core* core, Records* r, uint8_t kind, const char* at, uint32_
 
 cdef bint renew_ours(Core* core, Records* r) noexcept nogil:
     """KeyUpdate: what follows is sealed with the next key."""
-    return seal_one(core, r, CONTENT_HANDSHAKE, b"\x18\x00\x00\x01\x00", 5) and turn_key(core, r, &r.sealing, True)
+    return seal_one(core, r, CONTENT_HANDSHAKE, b"\x18\x00\x00\x01\x00", 5) and keys_turn(core, r, &r.sealing, True)
 
 
 cdef ssize_t records_seal(Core* core, Channel* c, const char* at, uint32_t n) noexcept nogil:
@@ -374,7 +279,7 @@ cdef int open_one(Direction* d, char* record, uint32_t length, char* out) noexce
     """Bytes of content with its type behind them; -1: it is not what was sealed. `out` may be the record's own payload."""
     cdef uint8_t nonce[12]
     cdef int got, end
-    nonce_of(d, nonce)
+    keys_nonce(d, nonce)
     if openssl.EVP_DecryptInit_ex(d.cipher, NULL, NULL, NULL, nonce) != 1:
         return -1
     if openssl.EVP_DecryptUpdate(d.cipher, NULL, &got, <unsigned char*>record, HEAD) != 1:
@@ -418,7 +323,7 @@ cdef bint obey_update(Core* core, Channel* c, const char* text, uint32_t n) noex
     if n != 5 or memcmp(text, b"\x18\x00\x00\x01", 4) != 0:
         return fail(core, c, ALERT_UNEXPECTED_MESSAGE)
     r.updates += 1
-    if <uint8_t>text[4] > 1 or r.updates > UPDATES_MOST or not turn_key(core, r, &r.opening, False):
+    if <uint8_t>text[4] > 1 or r.updates > UPDATES_MOST or not keys_turn(core, r, &r.opening, False):
         return fail(core, c, ALERT_UNEXPECTED_MESSAGE)
     if text[4] == 1 and not (SEALED_BYTES - core.sealed_n >= 64 and renew_ours(core, r)):
         return fail(core, c, 0)

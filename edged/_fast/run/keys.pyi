@@ -1,0 +1,1 @@
+"""Keys of TLS 1.3: nothing of it is reached from Python."""
