@@ -297,17 +297,23 @@ cdef inline void keep_host(Edit* e, const Field* field) noexcept nogil:
     put_lower(&e.out, field.value)
     say(&e.out, b"\r\n")
 
+cdef inline bint is_dropped(Edit* e, const Field* field) noexcept nogil:
+    """Whatever is not has been seen."""
+    if bit(field.known) & e.drop or (field.flags & FIELD_HOP and field.known != KNOWN_UPGRADE):
+        return True
+    if unlikely(e.n_actions) and is_named(e, field.name, 0):
+        return True
+    e.seen |= bit(field.known)
+    return False
+
 cdef inline void keep_request_fields(Edit* e) noexcept nogil:
     cdef const Field* field
     cdef View sticky = table_text(e.table, e.recipe.cookie_name)
     cdef uint32_t i
     for i in range(e.head.n):
         field = &e.head.fields[i]
-        if bit(field.known) & e.drop or (field.flags & FIELD_HOP and field.known != KNOWN_UPGRADE):
+        if is_dropped(e, field):
             continue
-        if unlikely(e.n_actions) and is_named(e, field.name, 0):
-            continue
-        e.seen |= bit(field.known)
         if field.known == KNOWN_HOST:
             keep_host(e, field)
         elif field.known == KNOWN_UPGRADE:
@@ -414,11 +420,8 @@ cdef inline void keep_response_fields(Edit* e) noexcept nogil:
     cdef uint32_t i
     for i in range(e.head.n):
         field = &e.head.fields[i]
-        if bit(field.known) & e.drop or (field.flags & FIELD_HOP and field.known != KNOWN_UPGRADE):
+        if is_dropped(e, field):
             continue
-        if unlikely(e.n_actions) and is_named(e, field.name, 0):
-            continue
-        e.seen |= bit(field.known)
         if field.known == KNOWN_UPGRADE:
             keep_upgrade(e, field)
         elif field.known != KNOWN_SET_COOKIE or sticky.n == 0 or not sets_cookie(field.value, sticky):
