@@ -141,6 +141,17 @@ def test_imports_only_run_down():
     assert upward_imports(ROOT) == []
 
 
+def test_no_ring_in_run():
+    """What a room of run calls never calls that room in turn, over whichever rooms."""
+    below: dict[str, set[str]] = {}
+    for file in (ROOT / "edged/_fast/run").glob("*.p[yx][xd]"):
+        called = (line.module.split(".") for line in imports(file, ROOT))
+        below.setdefault(file.stem, set()).update(parts[3] for parts in called if parts[:3] == ["edged", "_fast", "run"])
+    while lowest := {room for room, rooms in below.items() if not rooms - {room}}:
+        below = {room: rooms - lowest for room, rooms in below.items() if room not in lowest}
+    assert below == {}
+
+
 def test_parse_never_allocates():
     assert [str(line) for file in sources(ROOT) for line in imports(file, ROOT) if breaks(line, "parse", ALLOCATES)] == []
 

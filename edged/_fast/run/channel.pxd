@@ -13,8 +13,6 @@ cdef void channel_close(Core* core, Channel* c) noexcept nogil                # 
 cdef void channel_reset(Core* core, Channel* c) noexcept nogil                # the peer gets a reset
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil                 # read what fits; True: something changed
 cdef bint channel_push(Core* core, Channel* c) noexcept nogil                 # write tx, then raw bytes; shut when asked; True: something changed
-cdef void channel_ended(Channel* c) noexcept nogil                            # its end has been read
-cdef void channel_write_failed(Channel* c) noexcept nogil
 cdef bint channel_quiet(Core* core, Channel* c) noexcept nogil                # nothing to read and not closed: fit to be parked
 cdef void channel_again(Core* core, Channel* c) noexcept nogil                # go on with it in the next turn
 cdef void channel_bulk(Core* core, Channel* c) noexcept nogil                 # a large move of its bytes, when all smaller work is done

@@ -9,6 +9,7 @@ from edged._fast.base.linux cimport (
 from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
 from edged._fast.run.core cimport CHANNEL_CLIENT, TLS_OPEN
+from edged._fast.run.flags cimport flag_end, flag_write_failed
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.run.sealing cimport sealing_move
 from edged._fast.run.tls cimport tls_bye, tls_detach, tls_pull, tls_push
@@ -214,7 +215,7 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     if buffer_n(&port.rx) == 0:
         buffer_drop(&port.rx, &core.s.blocks)
     if n == 0:
-        channel_ended(c)
+        flag_end(c)
         return True
     if edged_errno() == EAGAIN:
         port.flags &= ~<uint32_t>PORT_READABLE
@@ -223,18 +224,6 @@ cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
         return True
     port.flags |= PORT_BROKEN
     return True
-
-
-cdef void channel_ended(Channel* c) noexcept nogil:
-    c.port.flags = (c.port.flags | (PORT_BROKEN if c.port.flags & PORT_DEAF else PORT_EOF)) & ~<uint32_t>PORT_READABLE
-
-
-cdef void channel_write_failed(Channel* c) noexcept nogil:
-    """An endpoint that has had enough of a request may have answered it before it closed."""
-    if c.kind == CHANNEL_CLIENT or c.port.flags & PORT_EOF:
-        c.port.flags |= PORT_BROKEN
-    else:
-        c.port.flags |= PORT_DEAF | PORT_READABLE | PORT_HUNG_UP
 
 
 cdef bint shut_when_empty(Core* core, Port* port, Channel* c) noexcept nogil:
@@ -299,7 +288,7 @@ cdef bint channel_push(Core* core, Channel* c) noexcept nogil:
             return False
         if edged_errno() == EINTR:
             return True
-        channel_write_failed(c)
+        flag_write_failed(c)
         return True
     port.sent += <uint64_t>n
     if <uint32_t>n < own + raw:

@@ -7,8 +7,8 @@ from edged._fast.base.linux cimport EAGAIN, EINTR, edged_errno, edged_recv
 from edged._fast.base.openssl cimport openssl
 from edged._fast.base.view cimport likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n, stock_close, stock_give, stock_open, stock_take
-from edged._fast.run.channel cimport channel_ended
 from edged._fast.run.core cimport Direction, TlsLink
+from edged._fast.run.flags cimport flag_end
 from edged._fast.run.keys cimport SUITES, keys_cipher, keys_nonce, keys_read, keys_set, keys_suite, keys_turn
 from edged._fast.talk.wants cimport PORT_BROKEN, PORT_HUNG_UP, PORT_READABLE
 
@@ -313,7 +313,7 @@ cdef bint obey_alert(Core* core, Channel* c, const char* text, uint32_t n) noexc
         return True
     if text[1] != ALERT_CLOSE_NOTIFY:
         return fail(core, c, 0)
-    channel_ended(c)
+    flag_end(c)
     return False
 
 
@@ -400,7 +400,7 @@ cdef ssize_t records_open(Core* core, Channel* c, char* to, uint32_t room) noexc
         going = fail(core, c, 0)
     if going and not is_complete(core.opening + at, n - at) and r.rest == NULL:
         if c.tls.ended:
-            channel_ended(c)
+            flag_end(c)
         elif not c.tls.readable:
             c.port.flags &= ~<uint32_t>PORT_READABLE
     return -1 if done == 0 and c.port.flags & PORT_BROKEN else done

@@ -5,8 +5,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from edged._fast.base.linux cimport EAGAIN, EINTR, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, close, edged_errno, edged_splice, fcntl, pipe2
 from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop
-from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport CHANNEL_SERVER
+from edged._fast.run.flags cimport flag_none_read, flag_write_failed
 from edged._fast.talk.wants cimport (
     PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_RAW_LAST, PORT_READ, PORT_READABLE, PORT_WRITABLE, RAW_ENDLESS,
 )
@@ -97,14 +97,7 @@ cdef ssize_t fill(Channel* source, Channel* to) noexcept nogil:
         to.port.in_pipe = <uint32_t>n
         source.spliced = True
         return n
-    if n == 0:
-        channel_ended(source)
-    elif edged_errno() == EAGAIN:
-        source.port.flags &= ~<uint32_t>PORT_READABLE
-    elif edged_errno() != EINTR:
-        source.port.flags |= PORT_BROKEN
-        return -1
-    return 0
+    return flag_none_read(source, n)
 
 
 cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
@@ -122,7 +115,7 @@ cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
     if n < 0 and edged_errno() == EAGAIN:
         to.port.flags &= ~<uint32_t>PORT_WRITABLE
     elif n < 0 and edged_errno() != EINTR:
-        channel_write_failed(to)
+        flag_write_failed(to)
         return -1
     return 0
 

@@ -2,13 +2,13 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from edged._fast.base.linux cimport EAGAIN, EINTR, edged_errno, edged_recv
+from edged._fast.base.linux cimport edged_recv
 from edged._fast.base.view cimport check
 from edged._fast.memory.buffer cimport buffer_drop, buffer_n
-from edged._fast.run.channel cimport channel_ended
+from edged._fast.run.flags cimport flag_none_read
 from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RELAY_STILL
 from edged._fast.run.tls cimport tls_flush, tls_open_records, tls_seal
-from edged._fast.talk.wants cimport PORT_BROKEN, PORT_DEAF, PORT_EOF, PORT_HUNG_UP, PORT_READABLE, RAW_ENDLESS
+from edged._fast.talk.wants cimport PORT_BROKEN, PORT_DEAF, PORT_HUNG_UP, PORT_READABLE, RAW_ENDLESS
 
 cdef enum:
     TURN_MOST = 524288           # bytes for one direction in one turn; others want their share
@@ -24,14 +24,7 @@ cdef ssize_t read_some(Core* core, Channel* source, uint32_t most) noexcept nogi
         if <uint32_t>n < most and not source.port.flags & PORT_HUNG_UP:
             source.port.flags &= ~<uint32_t>PORT_READABLE     # edge-triggered: the next bytes bring an event of their own
         return n
-    if n == 0:
-        channel_ended(source)
-    elif edged_errno() == EAGAIN:
-        source.port.flags &= ~<uint32_t>PORT_READABLE
-    elif edged_errno() != EINTR:
-        source.port.flags |= PORT_BROKEN
-        return -1
-    return 0
+    return flag_none_read(source, n)
 
 
 cdef RelayMove sealing_move(Core* core, Channel* source, Channel* to) noexcept nogil:

@@ -15,8 +15,8 @@ from edged._fast.base.view cimport check, likely, unlikely, view, view_is
 from edged._fast.memory.buffer cimport (
     buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_close, stock_give, stock_open, stock_take,
 )
-from edged._fast.run.channel cimport channel_ended, channel_write_failed
 from edged._fast.run.core cimport TLS_OPEN, TlsLink
+from edged._fast.run.flags cimport flag_end, flag_write_failed
 from edged._fast.run.records cimport (
     records_bye, records_close, records_free, records_listen, records_open, records_prepare, records_seal, records_take_over,
 )
@@ -249,7 +249,7 @@ cdef ssize_t read_failed(Core* core, Channel* c, int answer) noexcept nogil:
         return 0
     openssl.ERR_clear_error()
     if why == SSL_ERROR_ZERO_RETURN or (c.tls.ended and not c.port.flags & PORT_BROKEN):
-        channel_ended(c)
+        flag_end(c)
         if why != SSL_ERROR_ZERO_RETURN:
             c.port.flags |= PORT_CUT
         return 0
@@ -335,7 +335,7 @@ cdef ssize_t send_some(Channel* c, const char* at, uint32_t n) noexcept nogil:
             c.port.flags &= ~<uint32_t>PORT_WRITABLE
             return 0
         if edged_errno() != EINTR:
-            channel_write_failed(c)
+            flag_write_failed(c)
             return -1
 
 
