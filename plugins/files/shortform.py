@@ -100,11 +100,10 @@ def schema() -> dict[str, Any]:
 
 def _wrongs(entry: Any) -> Iterator[tuple[Sequence[Step], str]]:
     """Path and message for each thing that is wrong with one route, up to a few."""
-    check, keys = _checks()
     try:
-        check(entry)
+        _check()(entry)
     except fastjsonschema.JsonSchemaValueException:
-        yield from _all_wrongs(entry, check, keys)
+        yield from _all_wrongs(entry)
         return
     balance = entry.get("balance")
     if isinstance(balance, dict) and balance["algorithm"] in ("hdr", "url_param") and "key" not in balance:
@@ -112,8 +111,9 @@ def _wrongs(entry: Any) -> Iterator[tuple[Sequence[Step], str]]:
     yield from tls_wrongs(entry)
 
 
-def _all_wrongs(entry: Any, check: Callable[[Any], Any], keys: "_Keys") -> Iterator[tuple[Sequence[Step], str]]:
+def _all_wrongs(entry: Any) -> Iterator[tuple[Sequence[Step], str]]:
     """The validator stops at the first error: put right what it names, and ask again."""
+    check, keys = _check(tells=True), _keys()
     rest = copy.deepcopy(entry)
     for _ in range(_PROBLEMS_MOST):
         try:
@@ -263,12 +263,19 @@ class _Keys:
 
 
 @cache
-def _checks() -> tuple[Callable[[Any], Any], _Keys]:
-    """The compiled check of one route; made when the first route is read."""
-    definitions = schema()["definitions"]
+def _check(*, tells: bool = False) -> Callable[[Any], Any]:
+    """The compiled check of one route, made when the first one is read. One that tells what is wrong takes three times as long to make:
+    it is there only if something is."""
     formats = {"hsts": _is_hsts, "endpoint": _is_endpoint, "time-units": _is_time, "size": _is_size}
-    check = fastjsonschema.compile({"definitions": definitions, "$ref": "#/definitions/route"}, formats=formats, use_default=False)
-    return check, _Keys(definitions["route"], definitions)
+    shape = {"definitions": schema()["definitions"], "$ref": "#/definitions/route"}
+    check: Callable[[Any], Any] = fastjsonschema.compile(shape, formats=formats, use_default=False, detailed_exceptions=tells)
+    return check
+
+
+@cache
+def _keys() -> _Keys:
+    definitions = schema()["definitions"]
+    return _Keys(definitions["route"], definitions)
 
 
 def _is_hsts(text: str) -> bool:
