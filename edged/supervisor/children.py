@@ -24,6 +24,7 @@ log = logging.getLogger("edged.supervisor")
 NOT_THEIRS = ("DEFAULT_CERTIFICATE", "EDGED_LENT", *VARIABLES)
 UNREAD_MOST = 256                                # messages that a child may leave unread before it counts as stuck
 LEAVE_S = 5.0                                    # between a closed wire and the end of the process
+LAST_WORDS_S = 1.0                               # to hear what a process has said before it ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,15 @@ class Child:
     async def attend(self, hear: Callable[["Child", dict[str, Any], list[int]], Awaitable[None]]) -> int:
         """Carry messages both ways until the process has ended; answers its return code as subprocess does. If it is cancelled, the
         process is killed, unless it was spared."""
-        ended = False
+        ended, all_heard = False, trio.Event()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._speak)
-                nursery.start_soon(self._listen, hear)
+                nursery.start_soon(self._listen, hear, all_heard)
                 await trio.lowlevel.wait_readable(self._pidfd)
                 ended = True
+                with trio.move_on_after(LAST_WORDS_S):
+                    await all_heard.wait()
                 nursery.cancel_scope.cancel()
         finally:
             if ended or not self._spared:
@@ -152,15 +155,17 @@ class Child:
                     self._unsent.popleft()
                     _close_all(fds)
 
-    async def _listen(self, hear: Callable[["Child", dict[str, Any], list[int]], Awaitable[None]]) -> None:
+    async def _listen(self, hear: Callable[["Child", dict[str, Any], list[int]], Awaitable[None]], all_heard: trio.Event) -> None:
         try:
             while True:
                 message, fds = await self._wire.receive()
                 await hear(self, message, fds)
         except WireClosed:
+            all_heard.set()
             await trio.sleep(LEAVE_S)
             log.error("%s (process %d) closed its wire and stayed: killed", self.name, self.pid)
         except WireError as why:
+            all_heard.set()
             log.error("%s (process %d) sent nonsense: %s: killed", self.name, self.pid, why)
         self.kill()
 

@@ -9,6 +9,7 @@ import pytest
 
 from bench.loads.handoff.play import steps
 from bench.loads.handoff.program import Guests
+from bench.loads.handoff.readiness import Prober
 from bench.loads.handoff.visits import KINDS, Doors, Plan
 from tests.scenarios.harness.processes import anonymous_bytes, children, descriptors, name_of
 from tests.scenarios.harness.settings import TLS
@@ -56,10 +57,14 @@ def test_reloads_and_upgrades_under_load_lose_nothing(daemon, guests):
     web, tls, pipe = (edged.address(name)[1] for name in ("web", "tls", "pipe"))
     guests.begin(Plan(Doors(web, tls, pipe, tls, HOST, THROUGH), CLIENTS, body_bytes=200_000, seconds=20))
     requests = [edged.arena.totals()["requests"]]
+    prober = Prober(edged.directory / "run/health.sock")
     for number, upgrade in enumerate(steps(RELOADS, UPGRADES), 3):
         replace(edged, number, upgrade=upgrade)
         requests.append(edged.arena.totals()["requests"])
+    prober.end()
     counts = guests.end()
+    assert prober.ready
+    assert prober.others == []
     assert {kind: one["examples"] for kind, one in counts.items() if one["faults"]} == {}
     assert {kind for kind in CLIENTS if not counts[kind]["done"]} == set()
     until(lambda: families(edged) == AT_REST, COME_S, "the old generations have left")

@@ -10,6 +10,7 @@ import trio
 import trio.lowlevel
 import trio.testing
 
+from edged import wire
 from edged.supervisor import children
 from edged.supervisor.children import UNREAD_MOST, Backoff, Child, Identity, how_it_ended
 
@@ -55,6 +56,30 @@ def test_the_end_of_a_child_is_told(runs, code, end):
     before = os.listdir("/proc/self/fd")
     assert how_it_ended(trio.run(main)) == end
     assert os.listdir("/proc/self/fd") == before
+
+
+LAST_WORDS = """
+import os, struct, sys
+for number in range(100):
+    body = b"\\x82\\xa4type\\xa4news\\xa6number" + bytes([number])
+    os.write(int(sys.argv[1]), struct.pack(sys.argv[2], len(body)) + body)
+"""
+
+
+def test_what_a_child_says_before_it_ends_is_heard_to_the_last_word(runs, monkeypatch):
+    runs(LAST_WORDS.replace("sys.argv[2]", repr(wire._LENGTH.format)))
+    heard = []
+
+    async def hear(child, message, fds):
+        heard.append(message["number"])
+
+    async def main():
+        child = Child.start("worker", 0, None)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - its end and its words are noticed at the same moment
+        return await child.attend(hear)
+
+    assert trio.run(main) == 0
+    assert heard == list(range(100))
 
 
 def test_a_child_that_reads_nothing_is_killed(runs):

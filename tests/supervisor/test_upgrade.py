@@ -70,7 +70,7 @@ def test_a_signal_asks_for_it_too(start):
     [
         ("def f(:\n", "program.py:1: SyntaxError"),
         ("import edged.no_such_room\n", "program.py:1: ModuleNotFoundError: No module named 'edged.no_such_room'"),
-        ("import edged.supervisor.legacy as one\none.FORMATS = (7,)\n", "knows what format 7 leaves, not 1 of"),
+        ("import edged.supervisor.legacy as one\none.FORMATS = (7,)\n", "knows what format 7 leaves, not 2 of"),
         ("print('hello')\nraise SystemExit\n", "the program that is installed now is not understood"),
         ("import os\nos.abort()\n", "does not come up, status -6"),
     ],
@@ -213,7 +213,7 @@ def test_the_script_that_started_it_may_lead_elsewhere_by_now(start):
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("import edged.supervisor.legacy as one\nif not is_trial: one.FORMATS = (7,)\n", "what it left has format 1, this program knows 7"),
+        ("import edged.supervisor.legacy as one\nif not is_trial: one.FORMATS = (7,)\n", "what it left has format 2, this program knows 7"),
         ("import edged.supervisor.sockets as one\ndel one.Sockets.taken_over\n", "what it left is not understood: AttributeError"),
         ("import edged.supervisor.generation as one\ndel one.Generation.taken_over\n", "what it left is not understood: AttributeError"),
     ],

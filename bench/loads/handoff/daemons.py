@@ -68,6 +68,10 @@ class Daemon:
         """What has become of the exchanges, tunnels among them, that old processes had when they were replaced, if it tells."""
         return ""
 
+    def readiness(self) -> Path | None:
+        """Where it tells whether clients should come, if it does."""
+        return None
+
     def pids(self) -> list[int]:
         return family(self.process.pid)
 
@@ -126,6 +130,9 @@ class Edged(Daemon):
 
     def _refused(self) -> int:
         return self._said().count("nothing has changed: ")
+
+    def readiness(self) -> Path | None:
+        return self.folder / "run" / "health.sock"
 
     def ends(self) -> str:
         told = re.findall(r"has left: (\d+) exchanges? finished, (\d+) handed over, (\d+) cut", self._said())

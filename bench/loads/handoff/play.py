@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..setups import ProxyError
 from .daemons import Daemon
 from .load import Counts, Load, Rates
+from .readiness import Prober
 from .watch import Stand, Watch, grown, settle, stand_of
 
 __all__ = ["Result", "play"]
@@ -27,6 +28,9 @@ class Result:
     kib_most: float = 0.0
     requests: int = 0                            # by its own counter
     went_back: int = 0                           # that counter, so often
+    ready: int = 0                               # answers that it is
+    not_ready: list[str] = field(default_factory=list)           # what else was answered
+    readiness_ms: float = 0.0                    # the longest wait for such an answer
     seconds: float = 0.0
     load_core: float = 0.0
     failure: str = ""                            # why it could not go on
@@ -44,6 +48,8 @@ class Result:
             found.append(f"processes: {self.stands[-1].processes}, and {self.settled_processes} without old ones")
         if self.went_back:
             found.append(f"the counter of requests went back {self.went_back} times")
+        if self.not_ready:
+            found.append(f"it was not ready {len(self.not_ready)} times: {self.not_ready[0]!r}")
         return found
 
     @property
@@ -62,6 +68,8 @@ def play(daemon: Daemon, load: Load, rates: Rates, seconds: float, reloads: int,
     result = Result(daemon.version, daemon.setup.told, settled_processes=daemon.settled_processes)
     load.begin(daemon.ports, rates, seconds)
     watch = Watch(daemon)
+    where = daemon.readiness()
+    prober = Prober(where) if where else None
     began_s, cpu_s = time.monotonic(), load.cpu_s()
     try:
         replace_often(daemon, steps(reloads, upgrades), seconds, result)
@@ -69,6 +77,9 @@ def play(daemon: Daemon, load: Load, rates: Rates, seconds: float, reloads: int,
         result.failure = str(why)
     finally:
         watch.end()
+        if prober:
+            prober.end()
+            result.ready, result.not_ready, result.readiness_ms = prober.ready, prober.others, prober.longest_s * 1000
     result.seconds = time.monotonic() - began_s
     result.load_core = (load.cpu_s() - cpu_s) / result.seconds
     result.counts = load.finish()

@@ -43,6 +43,7 @@ def lines(results: list[Result]) -> list[str]:
         ("longest wait for an answer", lambda r: longest(r, ("new connections", "new connections tls", "kept alive", "kept alive tls"))),
         ("longest silence of a tunnel", lambda r: longest(r, ("websockets", "websockets tls", "tcp", "passthrough"))),
         ("its counter of requests", lambda r: f"{r.requests:,}; went back {r.went_back} times"),
+        ("answers that it is ready", readiness),
         ("processes", stands(lambda s: f"{s.processes}", lambda r: f"; at most {r.processes_most}")),
         ("of these, old ones at the end", lambda r: f"{r.stands[-1].processes - r.settled_processes}" if r.stands else "–"),
         ("descriptors, but TCP connections", stands(lambda s: f"{s.descriptors}")),
@@ -75,6 +76,10 @@ def counted(kind: str) -> Cell:
 def stands(one: Callable[[Stand], str], more: Cell = lambda _: "") -> Cell:
     """After the tenth reload, and after the last."""
     return lambda r: " → ".join(map(one, r.stands)) + more(r) if r.stands else "–"
+
+
+def readiness(result: Result) -> str:
+    return f"{result.ready:,}; {len(result.not_ready)} others; at most {result.readiness_ms:,.0f} ms" if result.ready else "–"
 
 
 def longest(result: Result, kinds: tuple[str, ...]) -> str:
