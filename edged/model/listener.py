@@ -36,6 +36,7 @@ class Listener:
     v6only: bool = False
     freebind: bool = False       # IP_FREEBIND: the address may come later
     permissions: int = 0o660     # of a unix socket's file
+    monitor: str = "off"         # off, local, all: whose requests of the monitor path are answered by the engine
     tls: bool = False            # TLS ends here: always with https; with tcp it is then relayed
     client_auth: str = "none"    # none, optional, required: the client's certificate
     client_ca: str = ""          # file of the authorities that clients are certified by

@@ -53,7 +53,9 @@ class Environment:
             return value
         except ValueError as why:
             if word.fatal:
-                self.problems.append(Problem(ENVIRONMENT, word.name, str(why)))
+                problem = Problem(ENVIRONMENT, word.name, str(why))
+                if problem not in self.problems:         # listeners share variables
+                    self.problems.append(problem)
             else:
                 self.note(f"{word.name}: {why}; it is ignored")
             return None

@@ -190,6 +190,8 @@ class _Reader:
             self._problem(path, "a listener of mode tcp needs a route: the name of the one that takes its connections")
         if table.mode != "tcp" and table.route:
             self._problem(f"{path}.route", f"it is for mode tcp; with mode {table.mode} each request's host and path choose")
+        if table.mode == "tcp" and table.monitor != "off":
+            self._problem(f"{path}.monitor", "it is for modes http and https: with mode tcp no requests are read")
         if table.tls and table.mode == "http":
             self._problem(f"{path}.tls", 'write mode = "https" instead')
         for name in CLIENT_KEYS:
@@ -353,6 +355,7 @@ def _listener(number: int, table: ListenerTable, names: dict[str, int]) -> Liste
         v6only=table.v6only,
         freebind=table.freebind,
         permissions=table.permissions,
+        monitor=table.monitor,
         tls=_terminates(table),
     )
 

@@ -115,6 +115,13 @@ def _target(text: str) -> str:
     raise ValueError(f'"{text}" is no target: write "stderr", "file:/path", "syslog:host:port", "syslog:/dev/log" or "off"')
 
 
+def _metrics(text: str) -> str:
+    """ROUTER_METRICS_TYPE: there is one type only, and it has the monitor path answered (openshift-routes.md 6.2, 11.6)."""
+    if text != "haproxy":
+        raise ValueError(f'"{text}" is no type of metrics: write "haproxy"')
+    return "all"
+
+
 def _version(text: str) -> str:
     """SSL_MIN_VERSION: SSLv3 is what old deployments wrote for "the oldest there is"."""
     return "TLSv1.0" if text == "SSLv3" else text
@@ -155,6 +162,13 @@ class ListenerTable:
     v6only: bool = key(Flag(), False, "IPV6_V6ONLY: [::] takes IPv6 alone.")
     freebind: bool = key(Flag(), False, "IP_FREEBIND: bind although no interface has the address yet (a virtual IP that may come).")
     permissions: int = key(Permissions(), 0o660, "Mode of a unix socket's file. Its group is that of [run].")
+    monitor: str = key(
+        Choice("off", "local", "all"), "off",
+        "Answer GET and HEAD of /_______internal_router_healthz with 200, whatever the host, without a route and without an access line: "
+        "for balancers and checks. local: only to clients on this node, by the connection's own address and not by what a PROXY header "
+        "tells; all others are routed. The variable, which must be haproxy, means all, for modes http and https.",
+        (Env("ROUTER_METRICS_TYPE", _metrics, fatal=True),),
+    )
     client_auth: str = key(
         Choice("none", "optional", "required", also={"": ""}), "", "Certificates of clients, where TLS ends here. Empty: as [tls] says.",
     )

@@ -50,7 +50,7 @@ async def probe(doors: Sequence[Bound]) -> str:
 async def _ask(door: Bound) -> str:
     """What is wrong with the answer of one listener; where we are nobody that it speaks to, its end is enough."""
     listener = door.listener
-    words, wanted = ("GET " + MONITOR_PATH, b"200") if getattr(listener, "monitor", "off") != "off" else ("TRACE /", b"405")
+    words, wanted = ("GET " + MONITOR_PATH, b"200") if listener.monitor != "off" else ("TRACE /", b"405")
     request = f"{words} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     spoken_to = not listener.tls and (listener.accept_proxy is AcceptProxy.OFF or not listener.trusted)
     if listener.accept_proxy is not AcceptProxy.OFF:

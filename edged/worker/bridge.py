@@ -49,7 +49,7 @@ class EngineLike(Protocol):
 
     def add_listener(
         self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int,
-        tls: Mapping[str, Any] | None,
+        tls: Mapping[str, Any] | None, monitor: str,
     ) -> None: ...
     def remove_listener(self, fd: int) -> None: ...
     def run(self) -> None: ...
@@ -150,7 +150,7 @@ class Bridge:
         spoken = Mode.HTTP if listener.mode is Mode.HTTPS else listener.mode         # within TLS
         self._engine.add_listener(
             number, fd, listener.name, spoken.value, listener.accept_proxy.value, listener.trusted, _port_of(fd),
-            self._tls.get(number),
+            self._tls.get(number), listener.monitor,
         )
 
     async def unlisten(self, slot: int, numbers: Sequence[int] | None = None) -> None:

@@ -5,7 +5,7 @@ import ipaddress
 from libc.string cimport memcpy, memset
 
 from edged._fast.talk.address cimport ip_text
-from edged._fast.talk.h1 cimport front_trusts
+from edged._fast.talk.h1 cimport front_near, front_trusts
 from edged._fast.talk.wants cimport Client, Listener, Network
 
 cdef int set_address(ProxyAddress* out, str text) except -1:
@@ -31,6 +31,15 @@ def trusts(networks, str peer):
     listener.n_trusted = len(networks)
     set_address(&client.peer, peer)
     return bool(front_trusts(&listener, &client))
+
+def near(str peer, str local):
+    """Is a peer on this node, where it reached this address? "": a unix socket, or none that is known."""
+    cdef ProxyAddress addresses[2]
+    memset(addresses, 0, sizeof(addresses))
+    for i, text in enumerate((peer, local)):
+        if text:
+            set_address(&addresses[i], text)
+    return bool(front_near(&addresses[0], &addresses[1]))
 
 def address_text(str address):
     """An IP address as the access log and the forwarded headers show it."""

@@ -6,7 +6,7 @@ from edged._fast.base.view cimport View, view
 from edged._fast.parse.head cimport Head, HeadLimits, head_request
 from edged._fast.route.reply cimport (
     REPLY_CLOSE, REPLY_HEAD, REPLY_JSON, REPLY_KEEP_ALIVE, REPLY_MOST, reply_continue, reply_error, reply_install,
-    reply_installed, reply_redirect, reply_wants_json,
+    reply_installed, reply_monitor, reply_redirect, reply_wants_json,
 )
 from tests.doors.cliff cimport Cliff
 
@@ -24,6 +24,10 @@ def error(uint16_t status, bytes detail=b"", uint32_t flags=0, size_t room=REPLY
 def redirect(bytes host not None, bytes target not None, uint32_t flags=0, size_t room=REPLY_MOST):
     cdef char* out = <char*>outgoing.lay(bytes(room), False).at
     return out[:reply_redirect(out, room, view(host, len(host)), incoming.lay(target, False), flags)]
+
+def monitor(bint allowed=True, uint32_t flags=0, size_t room=REPLY_MOST):
+    cdef char* out = <char*>outgoing.lay(bytes(room), False).at
+    return out[:reply_monitor(out, room, allowed, flags)]
 
 def wants_json(*accepts):
     """Does a request with these Accept fields?"""

@@ -124,7 +124,8 @@ cdef class Play:
         self.table = table
         self.s.table = &table.table if table is not None else NULL
 
-    def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80", Shown shown=None):
+    def client(self, bytes data=b"", *, tcp=False, proxy=False, peer="192.0.2.7:40000", local="198.51.100.9:80", Shown shown=None,
+               monitored=False):
         """A connection that has been accepted; `proxy`: a PROXY header comes first; `shown`: it spoke TLS, which has been taken off."""
         cdef Wire w = self.new_wire()
         w.front = front_open(&self.s, &self.tcp if tcp else &self.http, &w.port)
@@ -133,6 +134,7 @@ cdef class Play:
         set_address(&w.front.client.peer, peer)
         set_address(&w.front.client.local, local)
         w.front.client.local_known = True
+        w.front.client.monitored = monitored
         if proxy:
             w.front.state = FRONT_PROXY
         if shown is not None:

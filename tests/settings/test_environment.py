@@ -117,6 +117,7 @@ def test_long_times_are_clipped_and_noted(under):
         ({"ROUTER_SERVICE_NAME": "public"}, "environment: ROUTER_SERVICE_NAME: it needs ROUTER_SERVICE_NAMESPACE"),
         ({"ROUTER_OVERRIDE_HOSTNAME": "true"}, "router.override_hostname: it needs a template"),
         ({"ROUTER_OVERRIDE_DOMAINS": "a.example"}, "router.override_domains: it needs a template"),
+        ({"ROUTER_METRICS_TYPE": "prometheus"}, 'environment: ROUTER_METRICS_TYPE: "prometheus" is no type of metrics: write "haproxy"'),
     ],
 )
 def test_fatal_values(under, environ, problem):
@@ -131,6 +132,19 @@ def test_ports_alone_make_the_public_listeners(under):
     http, https = settings.listeners
     assert (http.name, http.address, http.mode, http.accept_proxy) == ("public", "0.0.0.0:8080", Mode.HTTP, AcceptProxy.REQUIRED)
     assert (https.name, https.address, https.mode, https.accept_proxy) == ("public_ssl", "0.0.0.0:8443", Mode.HTTPS, AcceptProxy.REQUIRED)
+
+
+def test_metrics_have_the_public_listeners_answer_the_monitor_path(under):
+    more = '[[listener]]\naddress = "127.0.0.1:{}"\nmode = "tcp"\nroute = "x"\n'.format
+    ports = {"ROUTER_SERVICE_HTTP_PORT": "80", "ROUTER_SERVICE_HTTPS_PORT": "443"}
+    settings, problems = under("", ROUTER_METRICS_TYPE="haproxy", **ports)
+    assert ([listener.monitor for listener in settings.listeners], problems, settings.notes) == (["all", "all"], [], ())
+    settings, _ = under(WEB + 'monitor = "local"\n' + more(1) + WEB.replace("8080", "2"), ROUTER_METRICS_TYPE="haproxy")
+    assert [listener.monitor for listener in settings.listeners] == ["local", "off", "all"]
+    settings, _ = under("", **ports)
+    assert [listener.monitor for listener in settings.listeners] == ["off", "off"]
+    _, problems = under("", ROUTER_METRICS_TYPE="haproxy2", **ports)
+    assert len(problems) == 1                    # though both listeners ask for it
 
 
 @pytest.mark.parametrize(

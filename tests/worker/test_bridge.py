@@ -12,7 +12,7 @@ from tests.fakes.engine import FakeEngine, FakeTable
 
 LISTENERS = {
     0: Listener(0, "web", "127.0.0.1:0"),
-    1: Listener(1, "secure", "127.0.0.1:0", mode=Mode.HTTPS, tls=True),
+    1: Listener(1, "secure", "127.0.0.1:0", mode=Mode.HTTPS, monitor="local", tls=True),
     3: Listener(3, "raw", "unix:/x", mode=Mode.TCP, accept_proxy=AcceptProxy.TRUSTED_ONLY, trusted=("10.0.0.0/8",), route="r"),
 }
 TLS = {number: {"context": number, "strict_sni": True, "client_auth": False, "filter": ""} for number in (1, 3)}
@@ -99,7 +99,7 @@ def test_a_keyring_is_used_when_the_engine_has_obeyed(engine):
         fd, _ = listening_socket()
         bridge.listen(0, 3, fd)
         await bridge.settle()
-        assert engine.accepting[fd][-1] == {"context": 33}
+        assert engine.accepting[fd][-2] == {"context": 33}
 
     play(engine, scene)
 
@@ -135,9 +135,9 @@ def test_the_engine_is_told_all_about_a_listener(engine):
         bridge.listen(0, 1, secure)
         await bridge.settle()
         assert engine.accepting == {
-            secure: (1, "secure", "http", "off", (), secure_port, TLS[1]),
-            fd: (0, "web", "http", "off", (), port, None),
-            unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0, TLS[3]),
+            secure: (1, "secure", "http", "off", (), secure_port, TLS[1], "local"),
+            fd: (0, "web", "http", "off", (), port, None, "off"),
+            unix: (3, "raw", "tcp", "trusted-only", ("10.0.0.0/8",), 0, TLS[3], "off"),
         }
         await bridge.unlisten(0)
 

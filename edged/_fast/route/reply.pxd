@@ -19,6 +19,7 @@ cdef bint reply_wants_json(const Head* head) noexcept nogil           # does Acc
 # `detail`: which of several causes of this status ("no route", "no endpoint", ...), shown on the page; may be empty.
 cdef size_t reply_error(char* out, size_t room, uint16_t status, View detail, uint32_t flags) noexcept nogil
 cdef size_t reply_redirect(char* out, size_t room, View host, View target, uint32_t flags) noexcept nogil   # 302 to https
+cdef size_t reply_monitor(char* out, size_t room, bint allowed, uint32_t flags) noexcept nogil              # 200, or 405: the wrong method
 cdef View reply_continue() noexcept nogil                             # "HTTP/1.1 100 Continue\r\n\r\n"
 
 # An operator's error file: a whole answer, sent as it is; borrowed for ever, n == 0 takes it away. To be called before the

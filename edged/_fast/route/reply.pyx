@@ -226,6 +226,20 @@ cdef size_t reply_redirect(char* out, size_t room, View host, View target, uint3
     say(&to, b"\r\n")
     return out_end(&to)
 
+# ---- the monitor path ------------------------------------------------------------------------------------------------
+
+cdef size_t reply_monitor(char* out, size_t room, bint allowed, uint32_t flags) noexcept nogil:
+    cdef Out to = out_begin(out, room)
+    if allowed:
+        say(&to, b"HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n")
+    else:
+        say(&to, b"HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD\r\ncache-control: no-store\r\ncontent-length: 0\r\n")
+    put_connection(&to, flags)
+    say(&to, b"\r\n")
+    if allowed and not flags & REPLY_HEAD:
+        say(&to, b"OK\n")
+    return out_end(&to)
+
 # ---- what Accept prefers ---------------------------------------------------------------------------------------------
 
 cdef struct Wish:                # the best weight of each sort, in thousandths; -1: not named

@@ -158,11 +158,13 @@ cdef class Engine:
 
     def add_listener(
         self, number: int, fd: int, name: str, mode: str, accept_proxy: str, trusted: Sequence[str], port: int,
-        tls: Mapping[str, Any] | None = None,
+        tls: Mapping[str, Any] | None = None, monitor: str = "off",
     ) -> None:
         """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none.
 
         `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
+        `monitor`: who is answered at the monitor path, "off", "local" (clients on this node) or "all".
+
         a certificate of their own; "client_auth": clients are asked for certificates; "filter": which subjects of these are taken, a
         POSIX extended regular expression, "" for all. The caller keeps the context alive until the
         engine has obeyed `use_context` with another, or has ended."""
@@ -170,7 +172,7 @@ cdef class Engine:
         cdef Subjects subjects
         if tls is not None:
             self.open_tls()
-        listener = listener_make(number, fd, name, mode, accept_proxy, trusted, port, tls)
+        listener = listener_make(number, fd, name, mode, accept_proxy, trusted, port, tls, monitor)
         if tls is not None and tls.get("filter"):
             subjects = Subjects(tls["filter"])
             listener.filter = &subjects.filter

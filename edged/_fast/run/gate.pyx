@@ -6,21 +6,31 @@ from libc.string cimport memcmp, memcpy
 
 from edged._fast.base.linux cimport (
     EAGAIN, ECONNABORTED, EINTR, EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, close, edged_accept, edged_address, edged_address_read,
-    edged_errno, edged_reset, edged_watch,
+    edged_errno, edged_local, edged_reset, edged_watch,
 )
 from edged._fast.base.view cimport unlikely, view
 from edged._fast.memory.arena cimport LISTENERS_MOST, ListenerCell
+from edged._fast.parse.proxyline cimport ProxyAddress
 from edged._fast.run.channel cimport channel_close, channel_open
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel
 from edged._fast.run.dial cimport dial_local_address
 from edged._fast.run.serve cimport serve_client
-from edged._fast.talk.h1 cimport FRONT_PROXY, Front, front_open, front_trusts
-from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, PORT_READABLE
+from edged._fast.talk.h1 cimport FRONT_PROXY, Front, front_near, front_open, front_trusts
+from edged._fast.talk.wants cimport ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, Client, MONITOR_ALL, PORT_READABLE
 
 cdef enum:
     ACCEPT_MOST = 64             # in one turn for one listener
     PAUSE_MS = 100               # after the last descriptor was used up
     LISTENER_TAG = 1             # low bit of what epoll gives back: not a channel
+
+
+cdef bint is_near(const Client* client, int fd) noexcept nogil:
+    cdef edged_address address
+    cdef ProxyAddress local
+    local.family = 0                             # none is known
+    if edged_local(fd, &address) == 0:
+        local.family = <uint8_t>edged_address_read(&address, local.at, &local.port)
+    return front_near(&client.peer, &local)
 
 
 cdef bint welcome(Core* core, Ring ring, Listener* listener, int fd, const edged_address* peer) noexcept nogil:
@@ -39,6 +49,8 @@ cdef bint welcome(Core* core, Ring ring, Listener* listener, int fd, const edged
     core.s.tally.connections += 1
     core.s.tally.accepted += 1
     f.client.peer.family = <uint8_t>edged_address_read(peer, f.client.peer.at, &f.client.peer.port)
+    if unlikely(listener.monitor):               # now: a PROXY header may put another address in its place
+        f.client.monitored = listener.monitor == MONITOR_ALL or is_near(&f.client, fd)
     if listener.accept_proxy != ACCEPT_PROXY_OFF and (listener.accept_proxy == ACCEPT_PROXY_REQUIRED or
                                                       front_trusts(listener, &f.client)):
         f.state = FRONT_PROXY

@@ -10,8 +10,8 @@ from edged._fast.parse.head cimport FIELDS_MOST
 from edged._fast.route.reply cimport reply_install
 from edged._fast.run.accesslog cimport LOG_HTTP, LOG_JSON, LOG_OFF
 from edged._fast.talk.wants cimport (
-    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, MODE_HTTP, MODE_TCP, Network, REUSE_AGGRESSIVE, REUSE_ALWAYS,
-    REUSE_NEVER, REUSE_SAFE,
+    ACCEPT_PROXY_OFF, ACCEPT_PROXY_REQUIRED, ACCEPT_PROXY_TRUSTED_ONLY, MODE_HTTP, MODE_TCP, MONITOR_ALL, MONITOR_LOCAL, MONITOR_OFF,
+    Network, REUSE_AGGRESSIVE, REUSE_ALWAYS, REUSE_NEVER, REUSE_SAFE,
 )
 
 cdef enum:
@@ -21,6 +21,7 @@ _REUSE = {"never": REUSE_NEVER, "safe": REUSE_SAFE, "aggressive": REUSE_AGGRESSI
 _FORMAT = {"off": LOG_OFF, "http": LOG_HTTP, "json": LOG_JSON}
 _PROXY = {"off": ACCEPT_PROXY_OFF, "required": ACCEPT_PROXY_REQUIRED, "trusted-only": ACCEPT_PROXY_TRUSTED_ONLY}
 _MODE = {"http": MODE_HTTP, "tcp": MODE_TCP}
+_MONITOR = {"off": MONITOR_OFF, "local": MONITOR_LOCAL, "all": MONITOR_ALL}
 _PAGES: list[bytes] = []         # error files: reply borrows them for ever
 
 
@@ -58,11 +59,11 @@ cdef int options_read(Core* core, config) except -1:
     return 0
 
 
-cdef Listener* listener_make(number, fd, name, mode, accept_proxy, trusted, port, tls) except NULL:
+cdef Listener* listener_make(number, fd, name, mode, accept_proxy, trusted, port, tls, monitor) except NULL:
     cdef bytes raw = name.encode()
     cdef Listener* listener
     networks = [ip_network(text, strict=False) for text in trusted]
-    kind, proxy = _MODE[mode], _PROXY[accept_proxy]
+    kind, proxy, monitored = _MODE[mode], _PROXY[accept_proxy], _MONITOR[monitor]
     listener = <Listener*>calloc(1, sizeof(Listener))
     if listener == NULL:
         raise MemoryError
@@ -76,6 +77,7 @@ cdef Listener* listener_make(number, fd, name, mode, accept_proxy, trusted, port
     listener.port = port
     listener.mode = kind
     listener.accept_proxy = proxy
+    listener.monitor = monitored
     memcpy(<void*>listener.name.at, <const char*>raw, len(raw))
     listener.name.n = len(raw)
     for network in networks:

@@ -43,6 +43,25 @@ cdef uint32_t end_done(Shared* s, Exchange* x) noexcept nogil:
     return finish(x)
 
 
+cdef uint32_t manner(Shared* s, Exchange* x) noexcept nogil:
+    if not x.flags & X_CLIENT_STAYS or not x.asking.done or s.draining:
+        x.flags &= ~<uint32_t>X_CLIENT_STAYS
+        return REPLY_CLOSE
+    return REPLY_KEEP_ALIVE if x.minor == 0 else 0
+
+
+cdef uint32_t end_said(Shared* s, Exchange* x, uint16_t status, size_t n) noexcept nogil:
+    if unlikely(s.spellings != NULL):
+        spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
+    x.front.tx.tail += <uint32_t>n
+    x.status = status
+    s.tally.answered_here += 1
+    end_done(s, x)
+    x.cause = c"L"
+    x.state = c"R"
+    return WANT_END
+
+
 cdef uint32_t end_cut(Shared* s, Exchange* x, char cause, char state) noexcept nogil:
     x.cause = cause
     x.state = state

@@ -3,23 +3,22 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from edged._fast.base.view cimport View, check, unlikely, view
+from edged._fast.base.view cimport View, check, unlikely, view, view_is
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
 from edged._fast.parse.head cimport (
     HEAD_CHUNKED, HEAD_CLOSE, HEAD_EXPECT_CONTINUE, HEAD_KEEP_ALIVE, HEAD_LENGTH, HEAD_UPGRADE, Head, VERB_CONNECT, VERB_DELETE,
     VERB_GET, VERB_HEAD, VERB_OPTIONS, VERB_PRI, VERB_PUT, VERB_TRACE,
 )
-from edged._fast.route.reply cimport REPLY_CLOSE, REPLY_KEEP_ALIVE, reply_redirect, reply_wants_json
+from edged._fast.route.reply cimport REPLY_HEAD, reply_monitor, reply_redirect, reply_wants_json
 from edged._fast.route.table cimport Found, RECIPE_PLAIN, RECIPE_TLS, table_backend, table_find, table_of_listener
 from edged._fast.talk.answer cimport answer_head
 from edged._fast.talk.detach cimport detach_free
-from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, leave_endpoint, take_head
+from edged._fast.talk.ending cimport end_cut, end_done, end_refuse, end_said, leave_endpoint, manner, take_head
 from edged._fast.talk.flow cimport (
     FLOW_BAD, FLOW_CHUNKED, FLOW_CUT, FLOW_DONE, FLOW_GOING, FLOW_LARGE, FLOW_LENGTH, FLOW_NONE, FLOW_TO_EOF, flow_open, flow_step,
 )
 from edged._fast.talk.reach cimport reach, reach_compose
 from edged._fast.talk.record cimport record_request
-from edged._fast.talk.spelling cimport spell_head
 from edged._fast.talk.wants cimport (
     DEADLINE_EXCHANGE, PORT_BROKEN, PORT_CONNECTING, PORT_EOF, PORT_HUNG_UP, PORT_READ, PORT_REUSED, PORT_SHUT, PORT_SHUT_ASKED,
     WANT_DIAL, WANT_DROP, WANT_END, WANT_NOTHING, port_unsent,
@@ -142,7 +141,6 @@ cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
     """302 to https (openshift-routes.md 6.4); an absolute-form target is given by its path and query (19.4)."""
     cdef Head* head = s.head
     cdef View target = head.target
-    cdef uint32_t flags = 0
     cdef size_t n
     if head.authority.n == 0:
         return end_refuse(s, x, 400, b"no host that the redirect could name", c"P", c"R")
@@ -150,31 +148,38 @@ cdef uint32_t redirect(Shared* s, Exchange* x) noexcept nogil:
         target = view(head.path.at, <size_t>(head.target.at + head.target.n - head.path.at))
     if not buffer_hold(&x.front.tx, &s.blocks):
         return end_cut(s, x, c"R", c"R")
-    if not x.flags & X_CLIENT_STAYS or not x.asking.done or s.draining:
-        flags = REPLY_CLOSE
-        x.flags &= ~<uint32_t>X_CLIENT_STAYS
-    elif x.minor == 0:
-        flags = REPLY_KEEP_ALIVE
-    n = reply_redirect(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), head.authority, target, flags)
-    if n == 0:
-        return end_refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
-    if unlikely(s.spellings != NULL):
-        spell_head(s.spellings, x.front.tx.at + x.front.tx.tail, n)
-    x.front.tx.tail += <uint32_t>n
-    x.status = 302
-    s.tally.answered_here += 1
-    end_done(s, x)
-    x.cause = c"L"
-    x.state = c"R"
-    return WANT_END
+    n = reply_redirect(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), head.authority, target, manner(s, x))
+    return end_said(s, x, 302, n) if n else end_refuse(s, x, 414, b"too long to be redirected", c"P", c"R")
+
+
+cdef uint32_t monitor(Shared* s, Exchange* x) noexcept nogil:
+    """Whatever the host (openshift-routes.md 6.2, 15.4); WANT_NOTHING: another path is asked for. As with HAProxy, there is no access
+    line. HAProxy answers 200 to every method; here only GET and HEAD ask how things are (high-availability.md B.2), and no method's
+    requests get through to a route."""
+    cdef bint allowed = s.head.verb == VERB_GET or s.head.verb == VERB_HEAD
+    cdef uint32_t flags
+    cdef size_t n
+    if not view_is(s.head.path, b"/_______internal_router_healthz", 31):
+        return WANT_NOTHING
+    x.flags |= X_SILENT
+    if not buffer_hold(&x.front.tx, &s.blocks):
+        return end_cut(s, x, c"R", c"R")
+    flags = manner(s, x) | (REPLY_HEAD if x.flags & X_HEAD else 0)
+    n = reply_monitor(x.front.tx.at + x.front.tx.tail, buffer_room(&x.front.tx, &s.blocks), allowed, flags)
+    return end_said(s, x, 200 if allowed else 405, n)
 
 
 cdef uint32_t exchange_begin(Shared* s, Exchange* x) noexcept nogil:
     cdef Head* head = s.head
     cdef Found found
     cdef uint64_t most
+    cdef uint32_t wants
     s.head_of = x
     note_request(s, x, head)
+    if unlikely(x.client.monitored):
+        wants = monitor(s, x)
+        if wants:
+            return wants
     if head.verb == VERB_PRI:
         return end_refuse(s, x, 505, b"HTTP/2 is not spoken here", c"P", c"R")
     if head.verb == VERB_CONNECT or head.verb == VERB_TRACE:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from edged._fast.base.view cimport View
+from edged._fast.parse.proxyline cimport ProxyAddress
 from edged._fast.talk.exchange cimport Exchange
 from edged._fast.talk.wants cimport Client, Deadline, Listener, Port, Shared
 
@@ -44,4 +45,5 @@ cdef FrontWant front_ended(Shared* s, Front* f) noexcept nogil                  
 cdef void front_secured(Shared* s, Front* f) noexcept nogil                           # the handshake is done
 cdef FrontWant front_unsecured(Shared* s, Front* f, uint8_t alert) noexcept nogil     # there will be no TLS. alert 0: the client was told
 cdef void front_close(Shared* s, Front* f) noexcept nogil
+cdef bint front_near(const ProxyAddress* peer, const ProxyAddress* local) noexcept nogil  # is who connected on this node?
 cdef bint front_trusts(const Listener* listener, const Client* client) noexcept nogil # is a PROXY header expected from this peer? (untrusted: False)

@@ -9,7 +9,7 @@ from edged._fast.base.view cimport check, unlikely, view
 from edged._fast.memory.buffer cimport buffer_hold, buffer_n, buffer_room, buffer_take, buffer_view, stock_give, stock_take
 from edged._fast.parse.head cimport head_request
 from edged._fast.parse.hello cimport Hello, hello_parse
-from edged._fast.parse.proxyline cimport ProxyLine, proxyline_parse
+from edged._fast.parse.proxyline cimport ProxyAddress, ProxyLine, proxyline_parse
 from edged._fast.route.table cimport Found, RECIPE_PASSTHROUGH, Recipe, table_find
 from edged._fast.talk.ending cimport end_cut, end_refuse
 from edged._fast.talk.exchange cimport (
@@ -81,6 +81,14 @@ cdef bint front_trusts(const Listener* listener, const Client* client) noexcept 
         if memcmp(net.at, client.peer.at, whole) == 0 and (rest == 0 or net.at[whole] & mask == client.peer.at[whole] & mask):
             return True
     return False
+
+
+cdef bint front_near(const ProxyAddress* peer, const ProxyAddress* local) noexcept nogil:
+    if peer.family == 4:
+        return peer.at[0] == 127 or (local.family == 4 and memcmp(peer.at, local.at, 4) == 0)
+    if peer.family == 6:
+        return memcmp(peer.at, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16) == 0 or (local.family == 6 and memcmp(peer.at, local.at, 16) == 0)
+    return True                                  # a unix socket
 
 
 # --- deadlines -------------------------------------------------------------------------------------------------------

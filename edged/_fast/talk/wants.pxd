@@ -100,6 +100,11 @@ cdef enum ProxyMode:             # high-availability.md D.1
     ACCEPT_PROXY_REQUIRED = 1
     ACCEPT_PROXY_TRUSTED_ONLY = 2
 
+cdef enum Monitor:               # who is answered at the monitor path
+    MONITOR_OFF = 0
+    MONITOR_LOCAL = 1            # clients on this node
+    MONITOR_ALL = 2
+
 cdef struct Network:
     uint8_t family               # 4 or 6
     uint8_t bits
@@ -113,6 +118,7 @@ cdef struct Listener:
     uint8_t tls                  # TLS ends here, but for passthrough routes
     uint8_t strict_sni           # names without a certificate of their own are refused
     uint8_t client_auth          # clients are asked for certificates
+    uint8_t monitor              # a Monitor
     void* context                # SSL_CTX
     void* filter                 # of client certificates' subjects; NULL: none
     View name
@@ -141,6 +147,7 @@ cdef struct Client:              # one client connection, for all exchanges that
     ProxyAddress local
     uint8_t local_known          # else ask the kernel first
     uint8_t tls                  # was terminated here
+    uint8_t monitored            # the monitor path is answered by the engine itself
     int32_t handshake_ms         # from the first byte, or before, to the end of the TLS handshake
     const ClientCertificate* certificate      # NULL: the listener does not ask for one
     const char* tls_version      # "TLSv1.3", for as long as the process lives

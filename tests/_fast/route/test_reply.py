@@ -51,6 +51,21 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
+def test_the_monitor_path_is_answered_shortly():
+    line, fields, body = parts(door.monitor())
+    assert (line, body) == ("HTTP/1.1 200 OK", b"OK\n")
+    assert fields == {"cache-control": "no-store", "content-type": "text/plain", "content-length": "3"}
+    assert door.monitor(flags=door.HEAD) + b"OK\n" == door.monitor()
+    line, fields, body = parts(door.monitor(allowed=False, flags=door.CLOSE))
+    assert (line, body) == ("HTTP/1.1 405 Method Not Allowed", b"")
+    assert fields == {"allow": "GET, HEAD", "cache-control": "no-store", "content-length": "0", "connection": "close"}
+
+
+def test_the_monitor_path_is_answered_whole_or_not_at_all():
+    whole = door.monitor(flags=door.KEEP_ALIVE)
+    assert [door.monitor(flags=door.KEEP_ALIVE, room=room) for room in range(len(whole) + 1)] == [b""] * len(whole) + [whole]
+
+
 @pytest.mark.parametrize("status", REASONS)
 def test_each_status_has_its_page(status):
     line, fields, body = parts(door.error(status, b"the cause"))
