@@ -29,11 +29,11 @@ examples:
 
 _RUN = """\
 Serve in the foreground until a signal says otherwise:
-  SIGTERM   not ready from now on; stop accepting, let exchanges end (as long as [run] drain_timeout), leave with status 0; once more:
-            at once, status 1
+  SIGTERM   not ready from now on; stop accepting, let exchanges end (as long as [run] drain_timeout, tunnels tunnel_drain_timeout),
+            leave with status 0; once more: at once, status 1
   SIGINT    at once, status 0
   SIGHUP    reload, as `edged ctl reload` does: settings and code are read anew, new processes take over once they serve, the old
-            ones end what they have (as long as [run] drain_timeout); where anything is wrong all stays as it is, and the log says why
+            ones end what they have (as long as at SIGTERM); where anything is wrong all stays as it is, and the log says why
   SIGUSR2   upgrade, as `edged ctl upgrade` does: the program that is installed now takes over this process, and reloads
   SIGUSR1   open log files anew, after rotation
 Route files need no signal: they are read again when they change. Status 2: it could not start, and one line says why.

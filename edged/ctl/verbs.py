@@ -53,10 +53,11 @@ _ALL = (
     Verb(
         "reload", "put new settings and new code in place, without losing a connection",
         "Read the settings anew and start a new generation of processes with them, over the same sockets. As soon as it serves, the old\n"
-        "one accepts no more, ends what it has, and leaves; [run] drain_timeout cuts what takes longer. Returns a second after the new\n"
-        "generation serves, or as soon as the old one has left, and tells how many exchanges were finished, handed over, cut, and are\n"
-        "left. Where anything is wrong nothing changes: each problem is printed, as \"file:line: key: message\" if it is one of the\n"
-        "settings, with status 1. A reload that is asked for during another comes after it; a daemon that is drained stays so.\n\n"
+        "one accepts no more, ends what it has, and leaves; [run] drain_timeout, or tunnel_drain_timeout, cuts what takes longer.\n"
+        "Returns a second after the new generation serves, or as soon as the old one has left, and tells how many exchanges were\n"
+        "finished, handed over, cut, and are left. Where anything is wrong nothing changes: each problem is printed, as\n"
+        "\"file:line: key: message\" if it is one of the settings, with status 1. A reload that is asked for during another comes after\n"
+        "it; a daemon that is drained stays so.\n\n"
         "examples:\n  edged ctl reload\n  edged ctl reload --wait --json | jq .cut",
         (Argument("wait", bool, "return only when the old generation has left"),),
     ),
@@ -71,15 +72,16 @@ _ALL = (
     Verb(
         "stop", "end the daemon, exchanges first",
         "End the daemon as SIGTERM does: after the pause of [run] drain_delay it accepts no more, exchanges have as long as [run]\n"
-        "drain_timeout to end, and the command returns when the process is gone.\n\nexamples:\n  edged ctl stop\n  edged ctl stop --now",
+        "drain_timeout to end, tunnels as long as tunnel_drain_timeout, and the command returns when the process is gone.\n\n"
+        "examples:\n  edged ctl stop\n  edged ctl stop --now",
         (Argument("now", bool, "cut what runs, as SIGINT does"),),
     ),
     Verb(
         "drain", "accept no more, and let exchanges end; the daemon stays",
         "Take this daemon out of service, and keep it there. At once it is not ready any more, for `edged ctl check` and every probe. For\n"
         "the pause of [run] drain_delay it serves on, so that balancers in front notice; then it accepts no more, exchanges have as long\n"
-        "as [run] drain_timeout to end, and what is still open is cut. New connections are refused from then on. Returns when nothing is\n"
-        "open any more.\n\n"
+        "as [run] drain_timeout to end, tunnels as long as tunnel_drain_timeout, and what is still open is cut. New connections are\n"
+        "refused from then on. Returns when nothing is open any more.\n\n"
         "examples:\n  edged ctl drain\n  edged ctl drain --delay 15s && reboot\n  edged ctl drain --persist",
         (
             Argument("delay_ms", int, "how long to serve on first, such as 15s (default: [run] drain_delay)"),

@@ -357,6 +357,11 @@ class RunTable:
         Time(), 30_000, "At a reload, and at SIGTERM after that delay: how long exchanges may take to end before they are cut.",
         (Env("ROUTER_MAX_SHUTDOWN_TIMEOUT", _seconds), Env("MAX_RELOAD_WAIT_TIME", _seconds)),
     )
+    tunnel_drain_timeout_ms: int = key(
+        Time(0), 0,
+        "Likewise for tunnels, shorter or longer: connections of mode tcp and of passthrough routes, and those that were upgraded, such as "
+        "WebSockets. 0: as drain_timeout. At a reload, those that move to the new workers have no such limit.",
+    )
     generations_most: int = key(
         Whole(1, 16), 4,
         "How many generations that a reload has replaced may drain at once. Where there are more, the oldest one is cut.",
@@ -367,6 +372,16 @@ class RunTable:
     )
     core_dumps: bool = key(Flag(), False, "Let workers and control be dumped and traced. They hold private keys.")
     pid_file: str = key(Text("a path"), "", "For managers that want one. It is there while all serve. Empty: none is written.")
+
+    @property
+    def drain_tunnels_ms(self) -> int:
+        """How long tunnels have in a drain."""
+        return self.tunnel_drain_timeout_ms or self.drain_timeout_ms
+
+    @property
+    def drain_most_ms(self) -> int:
+        """When a drain is over, whatever is still open."""
+        return max(self.drain_timeout_ms, self.drain_tunnels_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from edged.settings import Settings
+from edged.settings.tables import RunTable
 from edged.supervisor.children import Backoff, Child, Identity, how_it_ended
 from edged.supervisor.ends import Ends, Told
 from edged.supervisor.identity import identity_of
@@ -77,7 +78,7 @@ class Generation:
         self._awake.set()
         self._resting: set[Child] = set()        # workers that leave because of that
         self._went = trio.Event()                # set, and made anew, whenever a child has ended
-        self._told: dict[int, Told] = {}         # process that drains, or did
+        self._told: dict[int, Told] = {}         # by the process that drains, or did
         self._paused: trio.Event | None = None   # set when control makes no table any more
         self._elders: list[Generation] = []      # who give their tunnels to its workers
         self._others = (False, False)            # whether there is a control, and are workers, of an earlier generation
@@ -97,7 +98,7 @@ class Generation:
 
     @property
     def ends(self) -> Ends:
-        """Of the exchanges of all workers that were told to drain: what a process left open when it ended is cut."""
+        """Of the exchanges of all workers that were told to drain."""
         return Ends.of(self._told, {child.pid for child in self.children.values()})
 
     @property
@@ -165,10 +166,11 @@ class Generation:
             self._miss(place)
             self._went.set()
             self._went = trio.Event()
+            rested = child in self._resting
+            self._resting.discard(child)
             if self.leaving:
                 break
-            if child in self._resting:
-                self._resting.discard(child)
+            if rested:
                 continue
             how = f"{child.name} (process {child.pid}) {how_it_ended(returncode)}"
             if self.phase is Phase.STARTING and returncode >= 0:
@@ -240,8 +242,8 @@ class Generation:
                 self._serves(child.index)
             case _, {"type": "pong"}:
                 child.asked_s = None
-            case _, {"type": "drains", "open": int(here), "finished": int(finished), "handed_over": int(away)}:
-                self._told[child.pid] = (here, finished, away)
+            case _, {"type": "drains", "open": int(here), "finished": int(finished), "handed_over": int(away), **more}:
+                self._told[child.pid] = Told(here, finished, away, more.get("cut", 0))   # of another program's worker: unknown
             case _:
                 log.warning("%s said what nobody expects: %.40s", child.name, message["type"])
 
@@ -322,8 +324,11 @@ class Generation:
         self._serving.clear()
         self._lent.clear()
         self._resting.update(workers)
-        self.tell_workers({"type": "drain"})
+        self._tell_drain(self.settings.run)
         return workers
+
+    def _tell_drain(self, run: RunTable) -> None:
+        self.tell_workers({"type": "drain", "exchanges_ms": run.drain_timeout_ms, "tunnels_ms": run.drain_tunnels_ms})
 
     async def wait_rested(self, workers: Sequence[Child], most_s: float) -> bool:
         """Wait for resting workers to end; answers whether all have."""
@@ -416,13 +421,13 @@ class Generation:
             if staying:
                 self.tell_workers({"type": "unlisten", "slot": slot, "listeners": staying})
 
-    def drain(self, timeout_s: float) -> None:
-        """Let the workers end what they have, and leave."""
+    def drain(self, run: RunTable) -> None:
+        """Let the workers end what they have, in the time that it tells, and leave."""
         self.phase, self.since_s = Phase.DRAINING, trio.current_time()
-        self.deadline_s = self.since_s + timeout_s
+        self.deadline_s = self.since_s + run.drain_most_ms / 1000
         self._elders.clear()                     # theirs go to a later one from now on
         self.leave()
-        self.tell_workers({"type": "drain"})
+        self._tell_drain(run)
 
     async def stop(self) -> None:
         """Tell whoever is left to leave at once; those who do not are killed. It returns when all have left."""
@@ -471,7 +476,7 @@ class Generation:
         one.phase, one.since_s, one.deadline_s = Phase(left["state"]), now_s - left["age_s"], now_s + left["left_s"]
         one.children = {place: Child.taken_over(child) for place, child in left["children"].items()}
         one._open, one._serving, one._lent = left["open"], set(left["serving"]), dict(left["lent"])
-        one._told = {pid: (told[0], told[1], told[2]) for pid, told in left["told"].items()}
+        one._told = {pid: Told(*told) for pid, told in left["told"].items()}
         one._others = left["others"][0], left["others"][1]
         one._resting = {one.children[place] for place in left["resting"]}
         one._elders = list(elders)

@@ -24,7 +24,7 @@ from edged.supervisor.sockets import Sockets
 
 __all__ = ["ANEW", "FORMATS", "VARIABLE", "LegacyError", "found_sockets", "inherited", "read_legacy", "write_legacy"]
 
-FORMATS = (2,)                                   # the last is the one that is written; it stands for the messages to children as well
+FORMATS = (2, 3)                                 # the last is the one that is written; it stands for the messages to children as well
 VARIABLE = "EDGED_LEGACY"                        # names the memory file's descriptor; children never see it
 ANEW = "none"                                    # in its place: nothing but listening sockets
 

@@ -27,7 +27,7 @@ from edged.supervisor.notify import notify, watchdog_s
 from edged.supervisor.program import Program, become, begin_anew
 from edged.supervisor.readiness import Readiness
 from edged.supervisor.reload import Reloads
-from edged.supervisor.rest import Rest
+from edged.supervisor.rest import Rest, times
 from edged.supervisor.sockets import Sockets
 from edged.supervisor.strays import see_off
 from edged.supervisor.upgrade import Upgrades
@@ -218,7 +218,7 @@ class Supervisor:
             self._listen()
         self._nursery.start_soon(self.present.run)
         self._nursery.start_soon(self._start)
-        self._nursery.start_soon(see_off, self._held.strays, settings.run.drain_timeout_ms / 1000)
+        self._nursery.start_soon(see_off, self._held.strays, settings.run.drain_most_ms / 1000)
 
     def _listen(self) -> None:
         self.sockets.listen()
@@ -361,13 +361,14 @@ class Supervisor:
         self._instances.note(kind, name, state, priority)
 
     def stop(self, *, now: bool = False) -> None:
-        """End it all: at once, or when what runs has ended, within [run] drain_timeout. A reload that runs is given up."""
+        """End it all: at once, or when what runs has ended, within [run] drain_timeout and tunnel_drain_timeout. A reload that runs is
+        given up."""
         if self.standing == "stopping" and not now:
             return
         if self.standing != "stopping":
             self.standing = "stopping"
             run = self.present.settings.run
-            longest_ms = 0 if now else run.drain_delay_ms + run.drain_timeout_ms
+            longest_ms = 0 if now else run.drain_delay_ms + run.drain_most_ms
             notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int((longest_ms + ENDS_MOST_S * 1000) * 1000)}", "STATUS=stopping")
         self._upgrades.give_up()
         self.reloads.give_up()
@@ -385,11 +386,11 @@ class Supervisor:
         if run.drain_delay_ms and not self.present.resting:
             log.info("stopping: serving for another %g s, then draining", run.drain_delay_ms / 1000)
             await trio.sleep(run.drain_delay_ms / 1000)
-        log.info("draining: exchanges have %g s to end", run.drain_timeout_ms / 1000)
+        log.info("draining: %s", times(run))
         self.present.leave()
         self.sockets.leave()                     # ours first: the queues end when the workers have emptied and closed theirs
-        self.present.drain(run.drain_timeout_ms / 1000)
-        with trio.move_on_after(run.drain_timeout_ms / 1000):
+        self.present.drain(run)
+        with trio.move_on_after(run.drain_most_ms / 1000):
             for generation in self.reloads.generations():
                 await generation.workers_left()
         await self._stop()

@@ -267,7 +267,7 @@ class Reloads:
         if not new.resting:
             for elder in self.draining:          # an older one may have some that became tunnels only now
                 elder.hand_tunnels(new)
-        old.drain(new.settings.run.drain_timeout_ms / 1000)
+        old.drain(new.settings.run)
         old.tell_control({"type": "retire"})
         self._nursery.start_soon(self._see_off, old)
         for oldest in self.draining[: -new.settings.run.generations_most]:

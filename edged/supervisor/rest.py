@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from edged.durable import replace_file
+from edged.settings.tables import RunTable
 from edged.supervisor.ctl import Refused, Tell
 
 if TYPE_CHECKING:
     from edged.supervisor.process import Supervisor
 
-__all__ = ["Rest"]
+__all__ = ["Rest", "times"]
 
 log = logging.getLogger("edged.supervisor")
 
@@ -74,9 +75,9 @@ class Rest:
     async def _rest(self, tell: Tell, recalled: trio.Event) -> None:
         supervisor = self._supervisor
         present, older = supervisor.present, supervisor.reloads.draining.copy()
-        timeout_s = present.settings.run.drain_timeout_ms / 1000
-        deadline_s = trio.current_time() + timeout_s
-        _say(tell, f"draining: exchanges have {timeout_s:g} s to end")
+        run = present.settings.run
+        deadline_s = trio.current_time() + run.drain_most_ms / 1000
+        _say(tell, f"draining: {times(run)}")
         supervisor.sockets.turn_away()
         workers = present.rest()
         if not await present.wait_rested(workers, QUEUES_S):
@@ -138,6 +139,12 @@ class Rest:
         self._recalled.set()
         supervisor.standing = "serving"
         log.info("in service again")
+
+
+def times(run: RunTable) -> str:
+    """What is open has so long in a drain."""
+    tunnels = f", tunnels {run.drain_tunnels_ms / 1000:g} s" if run.drain_tunnels_ms != run.drain_timeout_ms else ""
+    return f"exchanges have {run.drain_timeout_ms / 1000:g} s to end{tunnels}"
 
 
 def _say(tell: Tell, line: str) -> None:

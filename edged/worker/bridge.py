@@ -43,6 +43,8 @@ class EngineLike(Protocol):
     @property
     def orders_left(self) -> int: ...
     @property
+    def cut_off(self) -> int: ...
+    @property
     def handed_over(self) -> int: ...
     @property
     def taken_over(self) -> int: ...
@@ -59,6 +61,7 @@ class EngineLike(Protocol):
     def take_retired(self) -> int: ...
     def take_notices(self) -> list[str]: ...
     def drain(self) -> None: ...
+    def cut(self, *, tunnels: bool) -> None: ...
     def hand_over(self, fd: int) -> None: ...
     def take_over(self, fd: int) -> None: ...
     def stop(self) -> None: ...
@@ -194,10 +197,27 @@ class Bridge:
         """Tunnels handed over so far, and taken over."""
         return self._engine.handed_over, self._engine.taken_over
 
+    @property
+    def cut_off(self) -> int:
+        """Exchanges and tunnels that were cut so far, as their time in a drain was over."""
+        return self._engine.cut_off
+
     # the end
 
-    async def drain(self) -> None:
-        """Take who waits at the doors, then stop accepting; returns when nothing is open any more."""
+    async def drain(self, exchanges_s: float, tunnels_s: float) -> None:
+        """Take who waits at the doors, then stop accepting; returns when nothing is open any more. Which of both has less time is cut
+        after it; with the longer time this worker ends, and so all is cut that is left."""
+        async with trio.open_nursery() as nursery:
+            if exchanges_s != tunnels_s:
+                nursery.start_soon(self._cut, min(exchanges_s, tunnels_s), tunnels_s < exchanges_s)
+            await self._drain()
+            nursery.cancel_scope.cancel()
+
+    async def _cut(self, after_s: float, tunnels: bool) -> None:
+        await trio.sleep(after_s)
+        self._engine.cut(tunnels=tunnels)
+
+    async def _drain(self) -> None:
         if self._sockets:
             await trio.sleep(HANDSHAKES_S)
         with trio.move_on_after(QUEUES_S):

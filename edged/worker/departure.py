@@ -9,13 +9,16 @@ __all__ = ["Departure"]
 
 
 class Departure:
-    """From its making on, one exchange after another ends: by itself, or because it was handed over to another worker."""
+    """From its making on, one exchange after another ends: by itself, because it was handed over to another worker, or because its time
+    was over."""
 
-    def __init__(self, arena: Arena, stripe: int, passed: Callable[[], tuple[int, int]]) -> None:
-        """`passed` answers how many tunnels have been handed over so far, and how many taken over."""
+    def __init__(self, arena: Arena, stripe: int, passed: Callable[[], tuple[int, int]], cut_off: Callable[[], int]) -> None:
+        """`passed` answers how many tunnels have been handed over so far, and how many taken over; `cut_off` how many exchanges and
+        tunnels have been cut so far."""
         self._arena = arena
         self._stripe = stripe
         self._passed = passed
+        self._cut_off = cut_off
         self._before = passed()
         self._at_first = self._come_and_open()
         self._told: dict[str, Any] = {}
@@ -29,8 +32,9 @@ class Departure:
     def message(self) -> dict[str, Any]:
         handed_over = self._passed()[0] - self._before[0]
         come, here = self._come_and_open()
+        cut = self._cut_off()
         ended = come - self._at_first[0] + self._at_first[1] - here
-        return {"type": "drains", "open": here, "finished": max(ended - handed_over, 0), "handed_over": handed_over}
+        return {"type": "drains", "open": here, "finished": max(ended - handed_over - cut, 0), "handed_over": handed_over, "cut": cut}
 
     def news(self) -> dict[str, Any] | None:
         """The message, if it is another than the last one that was sent."""

@@ -89,8 +89,9 @@ class Worker:
                 message, fds = await self._wire.receive()
             except WireClosed:
                 log.warning("the supervisor is gone: what is open may end, then this worker leaves")
-                with trio.move_on_after(self._settings.run.drain_timeout_ms / 1000):
-                    await self._drain()
+                run = self._settings.run
+                with trio.move_on_after(run.drain_most_ms / 1000):
+                    await self._drain(run.drain_timeout_ms, run.drain_tunnels_ms)
                 return
             match message:
                 case {"type": "control"} if len(fds) == 1:
@@ -117,10 +118,10 @@ class Worker:
                     choose_level(level)
                 case {"type": "hand_over" | "take_over" as what} if len(fds) == 1:
                     await self._pass_tunnels(what, fds.pop())
-                case {"type": "drain"}:
+                case {"type": "drain", "exchanges_ms": int(exchanges_ms), "tunnels_ms": int(tunnels_ms)}:
                     self._depart()
                     name_process(f"edged leaving {self._index}")
-                    nursery.start_soon(self._drain_and_leave, nursery.cancel_scope)
+                    nursery.start_soon(self._drain_and_leave, nursery.cancel_scope, exchanges_ms, tunnels_ms)
                 case {"type": "stop"}:
                     return
                 case _:
@@ -256,13 +257,19 @@ class Worker:
 
     def _depart(self) -> None:
         if self._departure is None:
-            self._departure = Departure(self._arena, self._stripe, lambda: self._bridge.passed if self._bridge is not None else (0, 0))
+            self._departure = Departure(self._arena, self._stripe, self._passed, self._cut_off)
 
-    async def _drain_and_leave(self, leaving: trio.CancelScope) -> None:
+    def _passed(self) -> tuple[int, int]:
+        return self._bridge.passed if self._bridge is not None else (0, 0)
+
+    def _cut_off(self) -> int:
+        return self._bridge.cut_off if self._bridge is not None else 0
+
+    async def _drain_and_leave(self, leaving: trio.CancelScope, exchanges_ms: int, tunnels_ms: int) -> None:
         assert self._departure is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell_departing, self._departure)
-            await self._drain()
+            await self._drain(exchanges_ms, tunnels_ms)
             nursery.cancel_scope.cancel()
         leaving.cancel()
 
@@ -278,6 +285,6 @@ class Worker:
                 await self._wire.send(news)
                 departure.sent(news)             # not if this was cancelled before
 
-    async def _drain(self) -> None:
+    async def _drain(self, exchanges_ms: int, tunnels_ms: int) -> None:
         if self._bridge is not None:
-            await self._bridge.drain()
+            await self._bridge.drain(exchanges_ms / 1000, tunnels_ms / 1000)

@@ -173,6 +173,7 @@ cdef class Play:
 
     def drain(self):
         self.s.draining = True
+        self.s.drained_ms = self.s.now_ms
         for w in [w for w in self.wires.values() if (<Wire>w).front != NULL]:
             self.stir(w)
 

@@ -5,6 +5,7 @@ Started as `child.py WING INDEX FD`, in place of the real command. The directory
   fail-control, fail-worker-N   it leaves with status 3 at once
   hold-drain-worker-N           it accepts no more, and does not leave after a drain until the file is gone
   open-worker-N                 it has as many exchanges as stand there when it is told to drain
+  cut-worker-N                  and so many of others were cut; without the file it tells of none, as an earlier program's
   deaf                          workers do not leave when they are told to drain or stop
   mute-control, mute-worker-N   it answers no ping
 """
@@ -79,6 +80,10 @@ class FakeWorker:
         file = FAKES / f"open-{self.name}"
         return int(file.read_text()) if file.exists() else 0
 
+    def cut(self):
+        file = FAKES / f"cut-{self.name}"
+        return {"cut": int(file.read_text())} if file.exists() else {}
+
     async def run(self, settings, wire, arena_fd, stripe):
         say(self.name, f"stripe {stripe}")
         await held(self.name)
@@ -112,6 +117,8 @@ class FakeWorker:
                     case "tickets":
                         say(self.name, f"tickets {message['period']} {sha256(message['secret']).hexdigest()}")
                     case "drain" | "stop" as order:
+                        if order == "drain":
+                            say(self.name, f"drains: {message['exchanges_ms']} ms, tunnels {message['tunnels_ms']} ms")
                         nursery.start_soon(self.leave, order, wire, nursery.cancel_scope)
                     case other:
                         say(self.name, other)
@@ -129,12 +136,13 @@ class FakeWorker:
             scope.cancel()
         exchanges = self.exchanges()
         with contextlib.suppress(WireClosed):
-            await wire.send({"type": "drains", "open": exchanges, "finished": 0, "handed_over": 0})
+            await wire.send({"type": "drains", "open": exchanges, "finished": 0, "handed_over": 0, **self.cut()})
+            say(self.name, "has told how its exchanges get on")
             await held(f"{order}-{self.name}")
             if (FAKES / "deaf").exists():
                 await trio.sleep_forever()
             if order == "drain":
-                await wire.send({"type": "drains", "open": 0, "finished": exchanges, "handed_over": 0})
+                await wire.send({"type": "drains", "open": 0, "finished": exchanges, "handed_over": 0, **self.cut()})
         here.cancel()
 
     async def take_over(self, giver):

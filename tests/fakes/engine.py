@@ -24,6 +24,7 @@ class FakeEngine:
         self.draining = False
         self.handed_over = 0
         self.taken_over = 0
+        self.cut_off = 0
         self.retired = 0
         self.notices = []
         self.running = threading.Event()
@@ -61,6 +62,9 @@ class FakeEngine:
 
     def drain(self):
         self._order("drain")
+
+    def cut(self, *, tunnels):
+        self._order("cut tunnels" if tunnels else "cut exchanges")
 
     def hand_over(self, fd):
         self._order("hand over", fd)

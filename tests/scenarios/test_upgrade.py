@@ -143,7 +143,7 @@ def test_what_is_not_understood_is_begun_anew_and_serves(edged, programs):
     programs.install("2.0", lambda tree: rewrite(tree / "supervisor/legacy.py", forgets))
     before = set(children(edged.pid))
     edged.process.send_signal(signal.SIGUSR2)
-    edged.until_said("what it left has format 2, this program knows 7; all begins anew, over the sockets that listen", COME_S)
+    edged.until_said("what it left has format 3, this program knows 7; all begins anew, over the sockets that listen", COME_S)
     until(lambda: len(edged.said("ready in")) == 2, COME_S)
     until(lambda: not before & set(children(edged.pid)), COME_S)
     assert get(edged.address()).status == 200

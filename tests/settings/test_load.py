@@ -67,6 +67,9 @@ def test_every_problem_is_reported_with_file_line_and_key(tmp_path):
         (WEB + 'accept_proxy = "trusted-only"', 'trusted-only needs "trusted"'),
         (WEB + 'trusted = ["10.0.0.0/8"]', "it has no meaning without accept_proxy"),
         (WEB + 'accept_proxy = true\ntrusted = ["10.0.0.1/8"]', 'write "10.0.0.0/8"'),
+        (WEB + 'monitor = true', "3: listener[0].monitor: true or false is none of off, local, all"),
+        (WEB + 'mode = "tcp"\nroute = "x"\nmonitor = "all"', "5: listener[0].monitor: it is for modes http and https"),
+        (WEB + '[run]\ntunnel_drain_timeout = "-1s"', "run.tunnel_drain_timeout: "),
         (WEB + 'name = "a b"', "is no name"),
         (WEB + 'name = "a"\n[[listener]]\naddress = "127.0.0.1:1"\nname = "a"', '6: listener[1].name: "a" is that of listener[0] already'),
         (WEB + WEB, '4: listener[1].address: "127.0.0.1:8080" is that of listener[0] already'),
@@ -144,6 +147,24 @@ def test_the_defaults_file_names_every_key_and_variable():
             assert f"{key.name} = " in text
             assert all(word.name in text for word in key.env)
             assert key.doc in text.replace("\n#  ", "") or key.doc.split()[0] in text
+
+
+@pytest.mark.parametrize(
+    ("text", "tunnels_ms", "most_ms"),
+    [("", 30_000, 30_000), ('tunnel_drain_timeout = "2h"', 7_200_000, 7_200_000), ('tunnel_drain_timeout = "5s"', 5000, 30_000),
+     ('drain_timeout = "1m"', 60_000, 60_000), ('drain_timeout = "1m"\ntunnel_drain_timeout = "0"', 60_000, 60_000)],
+)
+def test_tunnels_have_as_long_as_exchanges_in_a_drain_unless_it_is_said(written, text, tunnels_ms, most_ms):
+    settings, problems = written(f"{WEB}[run]\n{text}\n")
+    assert problems == []
+    assert (settings.run.drain_tunnels_ms, settings.run.drain_most_ms) == (tunnels_ms, most_ms)
+
+
+def test_settings_of_an_earlier_version_have_what_it_did_not_know(written):
+    settings, _ = written(WEB)
+    body = msgpack.unpackb(msgpack.packb(settings.to_wire()))
+    del body["run"]["tunnel_drain_timeout_ms"], body["listeners"][0]["monitor"]
+    assert Settings.from_wire(body) == settings
 
 
 def test_settings_travel_over_the_wire(written, tmp_path):

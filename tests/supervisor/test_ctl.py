@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgpack
@@ -284,6 +285,21 @@ def test_a_drained_daemon_can_be_stopped(start):
     assert daemon.end() == 0
 
 
+def test_a_daemon_that_is_stopped_while_it_drains_ends_with_its_workers(start):
+    daemon = start(ONE).ready()
+    daemon.hold("drain-worker-0")
+    waiting = start_ctl(daemon, "drain")
+    daemon.said("fake worker-0: drains")
+    daemon.send(signal.SIGTERM)
+    wait_for(lambda: sum("draining: exchanges have" in line for line in daemon.lines()) == 2)
+    began_s = time.monotonic()
+    daemon.release("drain-worker-0")
+    assert daemon.process.wait(60) == 0
+    assert time.monotonic() - began_s < 20       # of 30 that it might have taken
+    _, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, "it was not drained: it is stopping by another order" in err) == (1, True)
+
+
 def test_undrain_during_the_pause_calls_the_drain_off(start):
     daemon = start(ONE).ready()
     before = daemon.children()
@@ -326,6 +342,19 @@ def test_what_does_not_end_in_time_is_cut(start):
     assert sorted(daemon.children()) == ["edged control"]
     (daemon.fakes / "deaf").unlink()
     assert ctl(daemon, "undrain")[0] == 0
+
+
+def test_a_drain_tells_both_times_and_waits_for_the_longer(start):
+    place = start.fakes.parent
+    times = 'drain_timeout = "300ms"\ntunnel_drain_timeout = "2s"\n'
+    daemon = start(ONE + f'[run]\n{times}runtime_dir = "{place}/run"\nstate_dir = "{place}/state"\n').ready()
+    (daemon.fakes / "deaf").touch()
+    began_s = time.monotonic()
+    code, _, err = ctl(daemon, "drain")
+    assert (code, time.monotonic() - began_s >= 2) == (0, True)
+    daemon.said("fake worker-0: drains: 300 ms, tunnels 2000 ms")
+    assert "draining: exchanges have 0.3 s to end, tunnels 2 s" in err
+    assert "what is still open is cut" in err
 
 
 def test_a_reload_tells_how_it_gets_on(start):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,32 @@ def test_the_deadline_ends_what_drains(start):
     reload(daemon, 2)
     daemon.said("generation 1 has left")
     assert all(gone(pid) for pid in before.values())
+    assert daemon.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(("exchanges", "tunnels"), [("50ms", "400ms"), ("400ms", "50ms")])
+def test_the_deadline_is_the_longer_one(start, exchanges, tunnels):
+    daemon = start(TWO).ready()
+    more_run(daemon, f'drain_timeout = "{exchanges}"\ntunnel_drain_timeout = "{tunnels}"')
+    (daemon.fakes / "deaf").touch()
+    reload(daemon, 2)
+    began_s = time.monotonic()                   # or a moment after it
+    daemon.said(f"fake worker-1: drains: {exchanges[:-2]} ms, tunnels {tunnels[:-2]} ms")
+    daemon.said("generation 1 has left")
+    assert time.monotonic() - began_s > 0.3
+    assert daemon.end(signal.SIGINT) == 0
+
+
+def test_what_workers_cut_is_added_to_what_they_leave_open(start):
+    daemon = start(TWO).ready()
+    for name, text in (("open-worker-0", "3"), ("cut-worker-0", "2"), ("cut-worker-1", "5")):
+        (daemon.fakes / name).write_text(text)
+    daemon.hold("drain-worker-0")
+    first = daemon.children()["edged worker 0"]
+    reload(daemon, 2)
+    daemon.said("fake worker-0: has told")
+    os.kill(first, signal.SIGKILL)
+    daemon.said("generation 1 has left: 0 exchanges finished, 0 handed over, 10 cut")
     assert daemon.end(signal.SIGINT) == 0
 
 

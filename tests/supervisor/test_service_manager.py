@@ -121,6 +121,16 @@ def test_a_whole_life(start, manager):
     assert not any(line.startswith("READY") for message in manager.all() for line in message)
 
 
+def test_an_end_takes_as_long_as_what_takes_longest(start, manager, tmp_path):
+    run = f'[run]\ndrain_delay = "10s"\ndrain_timeout = "20s"\ntunnel_drain_timeout = "10m"\nstate_dir = "{tmp_path}/s"\n'
+    daemon = start(settings() + run + f'runtime_dir = "{tmp_path}/r"\n').ready()
+    daemon.send(signal.SIGTERM)
+    manager.until("STOPPING=1")
+    extended_s = int(manager.told[-1][1].removeprefix("EXTEND_TIMEOUT_USEC=")) / 1e6
+    assert 610 < extended_s < 640
+    assert daemon.end() == 1
+
+
 def test_a_reload_that_fails_is_over_too(start, manager):
     daemon = start().ready()
     manager.until("READY=1")

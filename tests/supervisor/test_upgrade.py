@@ -70,7 +70,7 @@ def test_a_signal_asks_for_it_too(start):
     [
         ("def f(:\n", "program.py:1: SyntaxError"),
         ("import edged.no_such_room\n", "program.py:1: ModuleNotFoundError: No module named 'edged.no_such_room'"),
-        ("import edged.supervisor.legacy as one\none.FORMATS = (7,)\n", "knows what format 7 leaves, not 2 of"),
+        ("import edged.supervisor.legacy as one\none.FORMATS = (7,)\n", "knows what format 7 leaves, not 3 of"),
         ("print('hello')\nraise SystemExit\n", "the program that is installed now is not understood"),
         ("import os\nos.abort()\n", "does not come up, status -6"),
     ],
@@ -213,7 +213,7 @@ def test_the_script_that_started_it_may_lead_elsewhere_by_now(start):
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("import edged.supervisor.legacy as one\nif not is_trial: one.FORMATS = (7,)\n", "what it left has format 2, this program knows 7"),
+        ("import edged.supervisor.legacy as one\nif not is_trial: one.FORMATS = (7,)\n", "what it left has format 3, this program knows 7"),
         ("import edged.supervisor.sockets as one\ndel one.Sockets.taken_over\n", "what it left is not understood: AttributeError"),
         ("import edged.supervisor.generation as one\ndel one.Generation.taken_over\n", "what it left is not understood: AttributeError"),
     ],
@@ -268,6 +268,7 @@ def test_a_drain_that_goes_on_is_no_time_for_it(start):
 def test_a_generation_that_drains_goes_on_draining(start):
     daemon = start(ONE).ready()
     (daemon.fakes / "open-worker-0").write_text("3")
+    (daemon.fakes / "cut-worker-0").write_text("1")
     daemon.hold("drain-worker-0")
     assert ctl(daemon, "reload")[0] == 0
     waiting = start_ctl(daemon, "reload", "--wait", "--json")
@@ -275,12 +276,12 @@ def test_a_generation_that_drains_goes_on_draining(start):
     install(daemon, NINE)
     code, out, _ = ctl(daemon, "upgrade")
     assert code == 0
-    assert out.endswith("of generation 3: 0 exchanges finished, 0 handed over, 0 cut, 3 left\n")
+    assert out.endswith("of generation 3: 0 exchanges finished, 0 handed over, 1 cut, 3 left\n")
     told = status(daemon)["generations"]
     assert [(one["number"], one["state"]) for one in told] == [*((number, "draining") for number in (1, 2, 3)), (4, "serving")]
     daemon.release("drain-worker-0")
     for number in (1, 2, 3):
-        daemon.said(f"generation {number} has left: 3 exchanges finished, 0 handed over, 0 cut")
+        daemon.said(f"generation {number} has left: 3 exchanges finished, 0 handed over, 1 cut")
     answer = json.loads(waiting.communicate(timeout=20)[0])      # it was part of the reload of the upgrade
     assert (answer["ok"], answer["generation"], answer["finished"]) == (True, 4, 3)
     assert daemon.end() == 0

@@ -182,7 +182,7 @@ def test_draining_closes_the_doors_and_waits_for_the_last(engine):
         drained = trio.Event()
 
         async def drain():
-            await bridge.drain()
+            await bridge.drain(60, 60)
             drained.set()
 
         nursery.start_soon(drain)
@@ -194,6 +194,30 @@ def test_draining_closes_the_doors_and_waits_for_the_last(engine):
         engine.idle = True
         engine.ring()
         await drained.wait()
+
+    play(engine, scene)
+
+
+@pytest.mark.parametrize(("exchanges_s", "tunnels_s", "cut"), [(0.05, 60, "cut exchanges"), (60, 0.05, "cut tunnels")])
+def test_draining_cuts_what_has_less_time_when_it_is_over(engine, exchanges_s, tunnels_s, cut):
+    async def scene(bridge, nursery):
+        engine.idle = False
+        began_s = trio.current_time()
+        nursery.start_soon(bridge.drain, exchanges_s, tunnels_s)
+        await until(lambda: cut in engine.told)
+        assert trio.current_time() - began_s >= 0.05
+        assert engine.told == ["drain", cut]
+        engine.idle = True
+        engine.ring()
+
+    play(engine, scene)
+
+
+def test_draining_cuts_nothing_that_has_ended(engine):
+    async def scene(bridge, nursery):
+        await bridge.drain(0.2, 60)
+        await bridge.settle()
+        assert engine.told == ["drain"]
 
     play(engine, scene)
 

@@ -11,6 +11,8 @@ from edged.worker.process import Worker
 from edged.worker.shipping import Shipping
 from tests.worker.stage import ask, play
 
+DRAIN = {"type": "drain", "exchanges_ms": 60_000, "tunnels_ms": 60_000}
+
 
 def test_it_serves_with_the_first_table_and_not_before(tmp_path):
     async def scene(stage):
@@ -96,7 +98,7 @@ def test_draining_lets_the_open_end_and_then_it_leaves(tmp_path):
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: a\r\n")
         while Arena(stage.arena_fd).read_tally(1)["connections"] == 0:
             await trio.lowlevel.checkpoint()
-        await stage.wire.send({"type": "drain"})
+        await stage.wire.send(DRAIN)
         while await ask(address) is not None:
             await trio.lowlevel.checkpoint()
         assert not stage.gone.is_set()
@@ -107,11 +109,11 @@ def test_draining_lets_the_open_end_and_then_it_leaves(tmp_path):
     play(tmp_path, scene)
 
 
-@pytest.mark.parametrize("message", ["drain", "stop"])
+@pytest.mark.parametrize("message", [DRAIN, {"type": "stop"}], ids=["drain", "stop"])
 def test_it_leaves_though_no_table_ever_came(tmp_path, message):
     async def scene(stage):
         await stage.listen()
-        await stage.wire.send({"type": message})
+        await stage.wire.send(message)
 
     play(tmp_path, scene)
 

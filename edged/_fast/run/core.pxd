@@ -198,3 +198,7 @@ cdef struct Core:
     Channel* handshakes_first    # those that may go on
     Channel* handshakes_last
     Handoff handoff              # large, and touched at a reload alone
+    # a drain
+    uint8_t cutting              # CUT_* of drain.pxd: whose time is over
+    int64_t cut_ms               # next look for them
+    uint64_t cut_off             # exchanges and tunnels that were cut because of it

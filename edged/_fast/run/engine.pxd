@@ -22,10 +22,11 @@ cdef enum OrderKind:             # from the Python thread to the engine
     ORDER_CONTEXT = 7
     ORDER_GIVE = 8
     ORDER_TAKE = 9
+    ORDER_CUT = 10
 
 cdef struct Order:
     uint8_t kind
-    int fd                       # or the number of a listener
+    int fd                       # or the number of a listener, or what is cut
     void* what
 
 cdef struct Retired:             # a table that is not in force any more but still held
@@ -63,7 +64,6 @@ cdef class Engine:
     cdef void obey(self) noexcept nogil
     cdef void obey_one(self, Order* order) noexcept nogil
     cdef void swap_table(self, Table* table) noexcept nogil
-    cdef void drain_now(self) noexcept nogil
     cdef void let_tables_go(self) noexcept nogil
     cdef void end_turn(self) noexcept nogil
     cdef void close_all(self) noexcept nogil

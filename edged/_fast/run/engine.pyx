@@ -22,6 +22,7 @@ from edged._fast.run.accesslog cimport LOG_OFF
 from edged._fast.run.channel cimport channels_bury, channels_watch
 from edged._fast.run.core cimport CHANNEL_CLIENT, Channel, Shelf, Waiters
 from edged._fast.run.descriptors cimport descriptors_bring, descriptors_close, descriptors_copy, descriptors_part
+from edged._fast.run.drain cimport CUT_EXCHANGES, CUT_TUNNELS, drain_begin, drain_cut, drain_turn
 from edged._fast.run.events cimport event, events_bulk, events_forget, events_gathered, events_handshakes, events_left
 from edged._fast.run.gate cimport gate_resume, gate_watch, gates_use, gates_watch
 from edged._fast.run.handoff cimport handoff_close, handoff_give, handoff_open, handoff_take, handoff_turn, handoff_wait_ms
@@ -31,12 +32,12 @@ from edged._fast.run.peercert cimport Subjects
 from edged._fast.run.pool cimport pool_discard, pool_oldest, pool_purge
 from edged._fast.run.keyring cimport Keyring, Keys
 from edged._fast.run.relay cimport relay_close
-from edged._fast.run.serve cimport serve_client, serve_close, serve_deadline, serve_detached, serve_waiting
+from edged._fast.run.serve cimport serve_close, serve_deadline, serve_detached, serve_waiting
 from edged._fast.run.tls cimport tls_close, tls_open
 from edged._fast.run.wheel cimport wheel_due, wheel_open, wheel_wait_ms
 from edged._fast.talk.exchange cimport Exchange
-from edged._fast.talk.h1 cimport FRONT_IDLE, Front
-from edged._fast.talk.wants cimport Deadline, Listener, PORT_GONE
+from edged._fast.talk.h1 cimport Front
+from edged._fast.talk.wants cimport Deadline, Listener
 
 cdef enum:
     EVENTS_MOST = 256
@@ -162,9 +163,9 @@ cdef class Engine:
     ) -> None:
         """Accept on a listening socket, whose descriptor stays the caller's. Raises ValueError for a mode or network that is none.
 
-        `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
         `monitor`: who is answered at the monitor path, "off", "local" (clients on this node) or "all".
 
+        `tls`: end TLS there. "context": address of an SSL_CTX that `prepare_server` has seen; "strict_sni": refuse names without
         a certificate of their own; "client_auth": clients are asked for certificates; "filter": which subjects of these are taken, a
         POSIX extended regular expression, "" for all. The caller keeps the context alive until the
         engine has obeyed `use_context` with another, or has ended."""
@@ -207,8 +208,13 @@ cdef class Engine:
         self.order(ORDER_TABLE, -1, &table.table)
 
     def drain(self) -> None:
-        """Accept no more, tell clients to close with their next answer, and close those that ask for nothing in the next second."""
+        """Accept no more, tell clients to close with their next answer, and close those that have asked before and ask for nothing in
+        the next second."""
         self.order(ORDER_DRAIN, -1, NULL)
+
+    def cut(self, *, tunnels: bool) -> None:
+        """In a drain: the time of tunnels, or of all else, is over. What becomes a tunnel only later is cut within a second."""
+        self.order(ORDER_CUT, CUT_TUNNELS if tunnels else CUT_EXCHANGES, NULL)
 
     def hand_over(self, fd: int) -> None:
         """Give established tunnels to the engine that takes over at the other end of this SOCK_SEQPACKET pair, now and from now on."""
@@ -264,6 +270,11 @@ cdef class Engine:
     @property
     def taken_over(self) -> int:
         return load64(&self.core.handoff.taken)
+
+    @property
+    def cut_off(self) -> int:
+        """Exchanges and tunnels that `cut` has ended so far."""
+        return load64(&self.core.cut_off)
 
     @property
     def tables_held(self) -> int:
@@ -353,9 +364,11 @@ cdef class Engine:
             write(self.bell, &one, sizeof(one))
         if unlikely(self.retired != NULL):
             self.let_tables_go()
-        if unlikely(core.s.draining and not self.told_idle and core.s.tally.connections == 0):
-            self.told_idle = True
-            write(self.bell, &one, sizeof(one))
+        if unlikely(core.s.draining):
+            drain_turn(core, self.ring)
+            if core.s.tally.connections == 0 and not self.told_idle:
+                self.told_idle = True
+                write(self.bell, &one, sizeof(one))
         core.s.tally.buffers = core.s.blocks.out
         if (core.unwatched[0] != NULL or core.unwatched[1] != NULL) and core.s.now_ms >= core.watch_ms:
             core.watch_ms = core.s.now_ms + WATCH_MS
@@ -392,7 +405,9 @@ cdef class Engine:
         elif order.kind == ORDER_CONTEXT:
             gates_use(core, <uint32_t>order.fd, order.what)
         elif order.kind == ORDER_DRAIN:
-            self.drain_now()
+            drain_begin(core, self.ring)
+        elif order.kind == ORDER_CUT:
+            drain_cut(core, order.fd)
         elif order.kind == ORDER_GIVE:
             handoff_give(core, descriptors_copy(&self.own, order.fd))
         elif order.kind == ORDER_TAKE:
@@ -448,20 +463,6 @@ cdef class Engine:
             last.next = <Retired*>take_pointer(<void**>&self.gone, NULL)
             take_pointer(<void**>&self.gone, out)
             write(self.bell, &one, sizeof(one))
-
-    cdef void drain_now(self) noexcept nogil:
-        cdef Core* core = &self.core
-        cdef Channel* c = core.all
-        cdef Channel* after
-        core.s.draining = True
-        gates_watch(core, False)
-        while c != NULL:
-            after = c.next
-            if c.kind == CHANNEL_CLIENT and (<Front*>c.owner).state == FRONT_IDLE and (<Front*>c.owner).client.requests:
-                serve_client(core, self.ring, <Front*>c.owner)
-                if after != NULL and after.port.flags & PORT_GONE:
-                    after = core.all             # it went along: begin again with those that are left
-            c = after
 
     cdef void close_all(self) noexcept nogil:
         cdef Core* core = &self.core

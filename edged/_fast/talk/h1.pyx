@@ -112,8 +112,9 @@ cdef void set_deadline(Shared* s, Front* f) noexcept nogil:
     f.deadline.due_ms = since + ms if ms else 0
     if s.draining and f.state == FRONT_IDLE and f.client.requests:
         # Not at once: a request may be on its way, and its answer is the last.
-        if f.deadline.due_ms == 0 or f.deadline.due_ms > s.now_ms + DRAIN_IDLE_MS:
-            f.deadline.due_ms = s.now_ms + DRAIN_IDLE_MS
+        since = max(s.drained_ms, f.began_ms) + DRAIN_IDLE_MS
+        if f.deadline.due_ms == 0 or f.deadline.due_ms > since:
+            f.deadline.due_ms = since
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------

@@ -183,3 +183,4 @@ cdef struct Shared:              # what all conversations of one engine have in 
     const Plan* plan             # what is noted of every exchange; NULL: nothing
     const Spellings* spellings   # of names of fields; NULL: they go as they are
     uint8_t no_route_status      # 0: 503; 1: 404, the operator gave a page for it
+    int64_t drained_ms           # since when it drains

@@ -282,6 +282,35 @@ def test_a_redirect_needs_a_host(stage):
 # ---- drain ------------------------------------------------------------------------------------------------------------
 
 
+def test_while_draining_empty_lines_are_nothing_asked_for(stage):
+    play = redirecting(stage)
+    client = play.client(GET)
+    play.server.send(OK)
+    client.take()
+    play.drain()
+    for _ in range(9):
+        play.wait(100)
+        client.send(b"\r\n")
+    play.wait(99)
+    assert client.end == ""
+    play.wait(1)
+    assert client.end == "closed"
+
+
+def test_while_draining_who_becomes_idle_has_a_second_as_well(stage):
+    play = redirecting(stage)
+    client = play.client(GET)
+    play.server.send(OK[:-1])                    # the head is out: it cannot tell the client to close
+    play.drain()
+    play.wait(5000)
+    play.server.send(OK[-1:])
+    assert "connection" not in head_of(client.take())[1]
+    play.wait(999)
+    assert client.end == ""
+    play.wait(1)
+    assert client.end == "closed"
+
+
 def test_while_draining_idle_ones_leave_and_all_others_are_told_to(stage):
     play = redirecting(stage)
     idle, fresh, busy, late, silent = (play.client() for _ in range(5))
