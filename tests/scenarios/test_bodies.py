@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.scenarios.harness.backend import Gate, answer_bytes
-from tests.scenarios.harness.content import content, sha256
+from tests.scenarios.harness.content import MIB, content, sha256
 from tests.scenarios.harness.stream import chunked
 
 
@@ -141,6 +141,24 @@ def test_the_answer_to_head_has_a_length_and_no_body(site):
     for _ in range(3):
         assert client.ask("/", shop.host, method="HEAD").get("content-length") == "1000"
         assert client.ask("/", shop.host).body == b"x" * 1000
+
+
+def test_large_bodies_of_all_sizes_leave_the_connection_usable(site):
+    """They go through a pipe, piece by piece; what follows must find both connections as after a small one."""
+    sizes = [size + more for size in (MIB // 4, MIB, 2 * MIB) for more in (-1, 0, 1, 70_000)]
+
+    def answers(peer):
+        while True:
+            size = int(peer.request().target[1:])
+            peer.send(answer_bytes(content(size)))
+
+    shop = site(answers)
+    clients = [shop.connect() for _ in range(4)]
+    for size in sizes:
+        for client in clients:
+            client.send(f"GET /{size} HTTP/1.1\r\nHost: {shop.host}\r\n\r\n".encode())
+        for client in clients:
+            assert sha256(client.answer().body) == sha256(content(size))
 
 
 def test_bytes_after_an_answer_reach_nobody(site):

@@ -131,6 +131,34 @@ def test_small_exchanges_and_large_ones_go_on_beside_each_other(pipe):
     assert arrived == [sha256(content(size))] * together
 
 
+def test_all_arrives_where_the_end_follows_at_once(pipe):
+    """Of large pieces the last may still be in the pipe when the end is seen, and nothing more comes that would remind the engine of it."""
+    sizes = [size + more for size in (MIB // 4, MIB, 2 * MIB, 5 * MIB) for more in (-1, 0, 1)]
+    arrived = {}
+
+    def sends_and_ends(peer):
+        size = int(peer.take(8))
+        peer.send(content(size))
+        peer.close()
+
+    def downloads(client, size):
+        client.send(b"%08d" % size)
+        arrived[size] = sha256(client.rest())
+
+    edged = pipe(sends_and_ends)
+    for together in (1, len(sizes)):
+        arrived.clear()
+        with contextlib.ExitStack() as open_now:
+            clients = [open_now.enter_context(edged.connect("tcp")) for _ in sizes]
+            threads = [threading.Thread(target=downloads, args=pair) for pair in zip(clients, sizes, strict=True)]
+            for first in range(0, len(threads), together):
+                for thread in threads[first:first + together]:
+                    thread.start()
+                for thread in threads[first:first + together]:
+                    thread.join()
+        assert arrived == {size: sha256(content(size)) for size in sizes}
+
+
 def test_a_reset_goes_through_both_ways(pipe):
     ended = []
 

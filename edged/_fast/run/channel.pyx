@@ -10,7 +10,7 @@ from edged._fast.base.view cimport check, likely, unlikely
 from edged._fast.memory.buffer cimport buffer_drop, buffer_hold, buffer_n, buffer_room, buffer_take, stock_give, stock_take
 from edged._fast.run.core cimport CHANNEL_CLIENT, TLS_OPEN
 from edged._fast.run.flags cimport flag_end, flag_write_failed
-from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RelayMove, relay_drop_pipe, relay_fits, relay_splice
+from edged._fast.run.relay cimport RELAY_AGAIN, RELAY_MOVED, RELAY_TAKEN, RelayMove, relay_drop_pipe, relay_fits, relay_splice
 from edged._fast.run.sealing cimport sealing_move
 from edged._fast.run.tls cimport tls_bye, tls_detach, tls_pull, tls_push
 from edged._fast.talk.wants cimport (
@@ -183,6 +183,19 @@ cdef void channel_bulk(Core* core, Channel* c) noexcept nogil:
     queue(&core.bulk_first, &core.bulk_last, c)
 
 
+cdef void bulk_next(Core* core, Channel* source, uint32_t taken) noexcept nogil:
+    """What it has in the pipe is the first large move of the next turn, and the last thing that this one did."""
+    core.bulk_left = 0
+    if source.in_again:
+        return
+    core.bulk_taken = taken
+    source.in_again = True
+    source.again = core.bulk_first
+    core.bulk_first = source
+    if core.bulk_last == NULL:
+        core.bulk_last = source
+
+
 cdef bint channel_pull(Core* core, Channel* c) noexcept nogil:
     cdef Port* port = &c.port
     cdef uint32_t room
@@ -253,7 +266,9 @@ cdef bint relay(Core* core, Channel* source, Channel* c) noexcept nogil:
     before = c.port.sent
     move = relay_splice(core, source, c) if c.tls == NULL else sealing_move(core, source, c)
     core.bulk_left -= <int64_t>(c.port.sent - before)
-    if move == RELAY_AGAIN:
+    if move == RELAY_TAKEN:
+        bulk_next(core, source, c.port.in_pipe)
+    elif move == RELAY_AGAIN:
         channel_bulk(core, source)               # others want their share of this turn
     return move == RELAY_MOVED
 

@@ -154,6 +154,7 @@ cdef struct Core:
     Channel* bulk_last
     Channel* bulk                # whose turn that is now; NULL: nobody's, or the move was made
     int64_t bulk_left            # bytes to move until epoll is asked for smaller work
+    uint32_t bulk_taken          # bytes that the turn before took for the first of them
     Shelf* shelves               # by slot
     Waiters* waiters             # by slot
     uint32_t slots

@@ -114,10 +114,13 @@ cdef void events_left(Core* core, Ring ring) noexcept nogil:
 cdef void events_bulk(Core* core, Ring ring) noexcept nogil:
     """Small exchanges wait for one large move at most, or for a few that turn out not to be so large. For large ones it pays as
     well: more has come when their turn comes, and peers that were handed their requests first are awake and at work, so that
-    sends need not wake them: on another core that is the dearest part of a send after the bytes themselves."""
+    sends need not wake them: on another core that is the dearest part of a send after the bytes themselves. That is also why the piece
+    that is sent first was taken a turn ago, and the last one is only taken: whoever got the piece before it has had the time to ask for
+    more, and this is seen in between."""
     cdef Channel* last = core.bulk_last          # those that come in meanwhile, or are not done, wait for the next turn
     cdef Channel* c
-    core.bulk_left = BULK_LEAST
+    core.bulk_left = BULK_LEAST + <int64_t>core.bulk_taken
+    core.bulk_taken = 0
     while core.bulk_left > 0:
         c = core.bulk_first
         core.bulk_first = c.again

@@ -19,6 +19,7 @@ cdef enum:
     REST_MS = 1000               # without pipes, after descriptors ran out
     TURN_MOST = 2097152          # bytes for one direction in one turn; others want their share
     THIN = 8192                  # a tunnel whose pieces are smaller goes back to copying
+    LARGE = 262144               # a piece that is taken in one turn and sent in the next
 
 
 cdef bint relay_fits(Core* core, Channel* source, Channel* to) noexcept nogil:
@@ -121,21 +122,28 @@ cdef ssize_t empty(Core* core, Channel* to) noexcept nogil:
 
 
 cdef RelayMove relay_splice(Core* core, Channel* source, Channel* to) noexcept nogil:
+    """A large piece is taken at the end of one turn and sent at the end of the next: requests that follow upon the piece before it come
+    in meanwhile, and go on before this one is sent (see events_bulk)."""
     cdef uint64_t moved = 0
     cdef uint32_t flags = source.port.flags
+    cdef bint taken = to.port.in_pipe > 0                     # in a turn before
     cdef ssize_t n
     check(to.port.tx.at == NULL or to.port.tx.head == to.port.tx.tail)
-    if to.port.in_pipe == 0:
+    if not taken:
         buffer_drop(&source.port.rx, &core.s.blocks)
     if not take_pipe(core, to):
         core.splice_ms = core.s.now_ms + REST_MS              # no descriptors: copying works as well
         return RELAY_MOVED
     while moved < TURN_MOST and to.port.raw_left:
         if to.port.in_pipe == 0:
+            if taken and core.bulk_first != NULL:
+                break
             n = fill(source, to)
             if n <= 0:
                 break
             source.full_reads = 1 if n >= THIN else 0
+            if n >= LARGE:
+                return RELAY_TAKEN
         n = empty(core, to)
         if n <= 0:
             break
@@ -144,6 +152,8 @@ cdef RelayMove relay_splice(Core* core, Channel* source, Channel* to) noexcept n
             break
     if to.port.in_pipe == 0:
         relay_drop_pipe(core, to)
+        if taken and relay_fits(core, source, to):
+            return RELAY_AGAIN
     if moved >= TURN_MOST:
         return RELAY_AGAIN
     if moved or flags != source.port.flags or to.port.flags & (PORT_BROKEN | PORT_DEAF):
