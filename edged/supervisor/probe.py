@@ -55,10 +55,9 @@ async def _ask(door: Bound) -> str:
     spoken_to = not listener.tls and (listener.accept_proxy is AcceptProxy.OFF or not listener.trusted)
     if listener.accept_proxy is not AcceptProxy.OFF:
         request = "PROXY UNKNOWN\r\n" + request
-    stream = await _connect(door.address)
     answer = b""
-    async with stream:
-        with contextlib.suppress(trio.BrokenResourceError):  # it was cut off
+    with contextlib.suppress(trio.BrokenResourceError, ConnectionResetError):        # it was cut off
+        async with await _connect(door.address) as stream:
             await stream.send_all(request.encode())
             while b"\n" not in answer and (data := await stream.receive_some(4096)):
                 answer += data

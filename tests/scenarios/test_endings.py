@@ -76,6 +76,25 @@ def test_sigterm_cuts_what_outlives_the_deadline(daemon, backend):
     gate.open()
 
 
+def test_an_answer_that_ends_with_its_connection_is_cut_with_a_reset(daemon, backend):
+    """Otherwise what has come of it would look whole."""
+    gate = Gate()
+
+    def begins(peer):
+        peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nsome of it")
+        gate.pass_()
+
+    edged = daemon({"run": {"drain_timeout": "500ms"}}, [{"host": "*", "to": [backend(begins).address]}])
+    with edged.connect() as client:
+        client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        client.take_until(b"some of it")
+        assert edged.stop(within_s=10) == 0
+        with pytest.raises(ConnectionResetError):
+            client.rest()
+    gate.open()
+
+
 def test_sigterm_under_load_loses_no_request(daemon, backend):
     """Whoever was let in is answered; whoever was not is refused."""
     edged = daemon({"worker": {"count": 2}, "run": {"drain_timeout": "10s"}}, [{"host": "*", "to": [backend().address]}])

@@ -264,7 +264,7 @@ cdef void serve_close(Core* core, Ring ring, Front* f) noexcept nogil:
     if x != NULL:
         waitlist_remove(core, x)
         settle(core, ring, x, end_cut(&core.s, x, c"K", c"D"))
-    close_client(core, f, False)
+    close_client(core, f, x != NULL and f.wants == FRONT_RESET)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
