@@ -105,7 +105,8 @@ class Rest:
         """Into service again; who still ends exchanges is started again after that."""
         supervisor = self._supervisor
         try:
-            self._marker.unlink(missing_ok=True)
+            if self.is_kept:
+                self._marker.unlink(missing_ok=True)
         except OSError as why:
             raise Refused("state", f"the next daemon would be drained: {self._marker} cannot be removed: {why.strerror}") from None
         if supervisor.standing == "serving" and supervisor.present.all_serve.is_set():

@@ -12,11 +12,13 @@ static ssize_t wire_recv(int fd, void* at, size_t n, int flags);
 #include "records_room.c"
 #undef recv
 #include "room.h"
+#include "keys.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #define ROOM(name) __pyx_f_5edged_5_fast_3run_7records_##name
+#define KEYS(name) __pyx_f_5edged_5_fast_3run_4keys_keys_##name
 #define PORT(name) __pyx_e_5edged_5_fast_4talk_5wants_PORT_##name
 
 typedef struct __pyx_t_5edged_5_fast_3run_4core_Core Core;
@@ -55,7 +57,6 @@ static void close_stock(struct __pyx_t_5edged_5_fast_6memory_6buffer_Stock* stoc
 static void drop_buffer(struct __pyx_t_5edged_5_fast_6memory_6buffer_Buffer* buffer, struct __pyx_t_5edged_5_fast_6memory_6buffer_Blocks* blocks) {
     memset(buffer, 0, sizeof *buffer);
 }
-static void ended(Channel* c) { c->port.flags = (c->port.flags | PORT(EOF)) & ~(uint32_t)PORT(READABLE); }
 static void forget_errors(void) {}
 static void* any_cipher(const void* ssl) { return NULL; }
 static const char* chosen;
@@ -64,17 +65,15 @@ static const char* name_of(const void* cipher) { return chosen; }
 static struct __pyx_t_5edged_5_fast_4base_7openssl_OpenSSL functions;
 
 static void prepare(void) {
-    static const struct __pyx_t_5edged_5_fast_3run_7records_Suite known[] = {
-        {"TLS_AES_128_GCM_SHA256", "AES-128-GCM", 16, 32}, {"TLS_AES_256_GCM_SHA384", "AES-256-GCM", 32, 48},
-        {"TLS_CHACHA20_POLY1305_SHA256", "ChaCha20-Poly1305", 32, 32},
-    };
-    memcpy(__pyx_v_5edged_5_fast_3run_7records_suites, known, sizeof known);
+    Keys keys = keys_with(&functions, 0);
+#define USE(name) KEYS(name) = (__typeof__(KEYS(name)))keys.name
+    USE(suite), USE(cipher), USE(read), USE(set), USE(turn);
+#undef USE
     __pyx_f_5edged_5_fast_6memory_6buffer_stock_open = open_stock;
     __pyx_f_5edged_5_fast_6memory_6buffer_stock_close = close_stock;
     __pyx_f_5edged_5_fast_6memory_6buffer_stock_take = take_one;
     __pyx_f_5edged_5_fast_6memory_6buffer_stock_give = give_one;
     __pyx_f_5edged_5_fast_6memory_6buffer_buffer_drop = drop_buffer;
-    __pyx_f_5edged_5_fast_3run_7channel_channel_ended = ended;
 #define USE(name) functions.name = (__typeof__(functions.name))name
     USE(EVP_CIPHER_fetch), USE(EVP_CIPHER_free), USE(EVP_CIPHER_CTX_new), USE(EVP_CIPHER_CTX_free), USE(EVP_CIPHER_CTX_ctrl);
     USE(EVP_EncryptInit_ex), USE(EVP_EncryptUpdate), USE(EVP_EncryptFinal_ex), USE(EVP_DecryptInit_ex), USE(EVP_DecryptUpdate);
@@ -157,7 +156,7 @@ static int say(const uint8_t** data, size_t* left) {
     case 8:
         content[0] = 24, content[1] = content[2] = 0, content[3] = 1, content[4] = more & 1;
         seal(HANDSHAKE, 5, padding);
-        must(ROOM(turn_key)(&client.core, client.link.records, &client.link.records->sealing, 1));
+        must(KEYS(turn)(&client.core, client.link.records, &client.link.records->sealing, 1));
         return 0;
     case 9:
         content[0] = 1, content[1] = 90;
@@ -239,7 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t n) {
     if (functions.EVP_sha256 == NULL) prepare();
     if (n < 2) return 0;
     throw_dice(data, n);
-    chosen = __pyx_v_5edged_5_fast_3run_7records_suites[data[0] % 3].name;
+    chosen = keys_with(&functions, data[0] % 3).name;
     uint8_t flags = data[1];
     data += 2, n -= 2;
     wire_n = wire_at = plain_n = 0;

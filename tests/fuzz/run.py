@@ -29,11 +29,12 @@ ROOMS = {
     "records": "run.records",
 }
 LONGEST = {"request": 2048, "response": 2048, "chunked": 2048, "hello": 4096, "proxyline": 5000, "records": 256}
+BESIDE = {"records": ["run.keys"]}               # rooms that it calls, each in a file of its own: TARGET_ROOM.c
 LIBRARIES = {"records": ["-lcrypto"]}            # those that a room calls
 
 DIRECTIVES = ["wraparound=False", "cdivision=True", "boundscheck=True"]
 FLAGS = [
-    "-g", "-O1", "-std=gnu11", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-w",
+    "-g", "-O1", "-std=gnu11", "-fno-strict-aliasing", "-fno-omit-frame-pointer", "-w", "-Werror=implicit-function-declaration",
     "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined", "-DEDGED_CHECKED=1",
 ]
 # The module's start and all that hangs on it become unused, what still refers to Python resolves to nothing.
@@ -52,25 +53,30 @@ def call(command: list[str]) -> None:
 
 def build(target: str) -> Path:
     """The program of a target, newly made when anything it comes from has changed."""
-    room = ROOMS[target]
+    rooms = [ROOMS[target], *BESIDE.get(target, [])]
     program = BUILD / target / "fuzz"
     sources = [Path(__file__), *HERE.glob("*.[ch]"), *ROOT.glob("edged/_fast/**/*.pxd"),
-               ROOT / f"edged/_fast/{room.replace('.', '/')}.pyx"]
+               *(ROOT / f"edged/_fast/{room.replace('.', '/')}.pyx" for room in rooms)]
     if program.exists() and program.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return program
     clang = os.environ.get("CLANG") or shutil.which("clang")
     if clang is None:
         raise BuildError("clang with libFuzzer is needed (Debian: clang libclang-rt-dev; Fedora: clang compiler-rt); or set CLANG")
     program.parent.mkdir(parents=True, exist_ok=True)
+    for room in rooms:
+        translate(room)
+    beside = [str(HERE / f"{target}_{room.split('.')[1]}.c") for room in rooms[1:]]
+    call([clang, *FLAGS, *WITHOUT_PYTHON, f"-I{BUILD}", f"-I{sysconfig.get_path('include')}",
+          "-o", str(program), str(HERE / f"{target}.c"), *beside, *LIBRARIES.get(target, [])])
+    return program
+
+
+def translate(room: str) -> None:
+    """What Cython makes of it: ROOM_room.c."""
     floor, name = room.split(".")
-    generated = BUILD / f"{name}_room.c"
     directives = [word for directive in DIRECTIVES for word in ("-X", directive)]
     call([sys.executable, "-m", "cython", "-3", *directives, "--module-name", f"edged._fast.{room}", "-I", str(ROOT),
-          "-o", str(generated), f"edged/_fast/{floor}/{name}.pyx"])
-    call([clang, *FLAGS, *WITHOUT_PYTHON, f"-I{BUILD}", f"-I{sysconfig.get_path('include')}",
-          "-o", str(program), str(HERE / f"{target}.c"),
-          *LIBRARIES.get(target, [])])
-    return program
+          "-o", str(BUILD / f"{name}_room.c"), f"edged/_fast/{floor}/{name}.pyx"])
 
 
 def number(name: str, log: str) -> int:
