@@ -25,6 +25,14 @@ def wait_for(what, told="it"):
     raise AssertionError(f"{told} did not happen")
 
 
+def gone(pid):
+    """It has ended, though nobody may have asked how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):      # also between the opening and the reading
+        return True
+
+
 # As a service manager starts it, which knows the process id and puts the descriptors from 3 on.
 GIVEN = """
 import fcntl, os, sys

@@ -12,16 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import ROOT, wait_for
+from tests.fakes.daemon import ROOT, gone, wait_for
 
 TWO = '[[listener]]\naddress = "127.0.0.1:0"\nname = "web"\n[worker]\ncount = 2\n'
-
-
-def gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def listening(port):

@@ -10,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import wait_for
+from tests.fakes.daemon import gone, wait_for
 
 WEB = '[[listener]]\naddress = "127.0.0.1:0"\nname = "web"\n'
 TWO = WEB + "[worker]\ncount = 2\n"
-
-
-def gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def doors(daemon, port):

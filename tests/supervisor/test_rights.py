@@ -116,7 +116,7 @@ def test_whoever_is_root_already_needs_to_be_no_other_user(directory):
 
 def test_it_serves_and_leaves_nothing_in_its_directories(daemon, directory, user):
     assert daemon.ask()
-    assert stat.S_IMODE((directory / "run").stat().st_mode) == 0o750
+    assert [stat.S_IMODE((directory / name).stat().st_mode) for name in ("run", "state")] == [0o755, 0o750]
     assert ((directory / "run").stat().st_uid, (directory / "state").stat().st_uid) == (user.pw_uid, user.pw_uid)
     assert (directory / "run/ctl.sock").stat().st_uid == user.pw_uid
     assert daemon.end() == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import PATIENCE_S, ROOT, Daemon, wait_for
+from tests.fakes.daemon import PATIENCE_S, ROOT, Daemon, gone, wait_for
 from tests.fakes.manager import Manager
 
 PATIENCE = {"WATCHDOG_USEC": "1200000"}
@@ -67,13 +67,6 @@ def unit():
     yield go
     for sock in made:
         sock.close()
-
-
-def gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def address_of(sock):
