@@ -9,7 +9,7 @@ import grp
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,16 @@ class Change:
             self.admin.close()
 
 
+@dataclass(eq=False)
+class _Talk:
+    """A client, and what it has said by now."""
+
+    stream: trio.SocketStream
+    heard: bytes = b""
+    is_answered: bool = False                    # or is being
+    scope: trio.CancelScope = field(default_factory=lambda: trio.move_on_after(TALK_S))
+
+
 def _listen_at(settings: Settings) -> socket.socket | None:
     """A socket that listens at the admin address; None: there is none. Raises StartError."""
     if not settings.admin.address:
@@ -86,6 +96,8 @@ class Health:
         self._admin_scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._readiness: Readiness
+        self._leaving = False
+        self._unanswered: list[_Talk] = []       # whom another program in this process is to answer, or was left to
 
     @classmethod
     def opened(cls, settings: Settings, identity: Identity | None) -> "Health":
@@ -117,15 +129,22 @@ class Health:
         one._door = RuntimeSocket.taken_over(left["door"], runtime_dir, SOCKET_NAME)
         one._owner, one._address = (left["owner"][0], left["owner"][1]), left["address"]
         one._admin = socket.socket(fileno=left["admin"]) if left["admin"] >= 0 else None
+        for fd, heard in left["talks"]:
+            one._unanswered.append(_Talk(trio.SocketStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))), heard))
         return one
+
+    def spare(self) -> None:
+        """Keep connections of whom was not answered; once `serve` has been cancelled, `leave_behind` comes next."""
+        self._leaving = True
 
     def leave_behind(self) -> dict[str, Any]:
         """What another program in this process goes on from, once `serve` has been cancelled. "fds" are the descriptors in it."""
         door: dict[str, Any] = {"socket": -1, "file": (0, 0)} if self._door is None else self._door.leave_behind()
         admin = -1 if self._admin is None else self._admin.detach()
         self._admin = None
-        fds = [fd for fd in (door["socket"], admin) if fd >= 0]
-        return {"door": door, "owner": self._owner, "address": self._address, "admin": admin, "fds": fds}
+        talks = [(talk.stream.socket.detach(), talk.heard) for talk in self._unanswered]
+        fds = [fd for fd in (door["socket"], admin, *(talk[0] for talk in talks)) if fd >= 0]
+        return {"door": door, "owner": self._owner, "address": self._address, "admin": admin, "talks": talks, "fds": fds}
 
     def close(self) -> None:
         if self._door is not None:
@@ -142,6 +161,9 @@ class Health:
             if self._door is not None and self._door.socket is not None:
                 nursery.start_soon(self._accept, self._door.socket, trio.CancelScope())
             self._start_admin()
+            for talk in self._unanswered:
+                nursery.start_soon(self._talk, talk, {})
+            self._unanswered = []
             await trio.sleep_forever()
 
     def prepare(self, settings: Settings, identity: Identity | None) -> Change:
@@ -172,7 +194,7 @@ class Health:
             self._nursery.start_soon(self._accept, self._admin, self._admin_scope)
 
     async def _accept(self, listening: socket.socket, scope: trio.CancelScope) -> None:
-        talks: dict[trio.CancelScope, None] = {}             # in the order in which they came
+        talks: dict[_Talk, None] = {}            # in the order in which they came
         with scope, trio.socket.from_stdlib_socket(listening.dup()) as listener:
             async with trio.open_nursery() as nursery:
                 while True:
@@ -183,34 +205,43 @@ class Health:
                         await trio.sleep(DESCRIPTORS_S)
                         continue
                     if len(talks) >= AT_ONCE_MOST:
-                        next(iter(talks)).cancel()
-                        talks.pop(next(iter(talks)))
-                    talk = trio.move_on_after(TALK_S)
+                        oldest = next(iter(talks))
+                        oldest.scope.cancel()
+                        del talks[oldest]
+                    talk = _Talk(trio.SocketStream(sock))
                     talks[talk] = None
-                    nursery.start_soon(self._talk, trio.SocketStream(sock), talk, talks)
+                    nursery.start_soon(self._talk, talk, talks)
 
-    async def _talk(self, stream: trio.SocketStream, scope: trio.CancelScope, talks: dict[trio.CancelScope, None]) -> None:
-        with contextlib.suppress(trio.BrokenResourceError), scope, stream.socket:
-            connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MOST_BYTES)
-            try:
-                request = await _request(stream, connection)
-            except h11.RemoteProtocolError as why:
-                if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                    await _answer(stream, connection, why.error_status_hint, f"{why}\n")
+    async def _talk(self, talk: _Talk, others: dict[_Talk, None]) -> None:
+        over = False
+        try:
+            with contextlib.suppress(trio.BrokenResourceError), talk.scope:
+                connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MOST_BYTES)
+                try:
+                    request = await _request(talk, connection)
+                except h11.RemoteProtocolError as why:
+                    if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+                        await _answer(talk, connection, why.error_status_hint, f"{why}\n")
+                else:
+                    if request is not None:
+                        await self._respond(talk, connection, request)
+                await _linger(talk.stream)
+            over = True
+        finally:
+            others.pop(talk, None)
+            if self._leaving and not over and not talk.is_answered:
+                self._unanswered.append(talk)
             else:
-                if request is not None:
-                    await self._respond(stream, connection, request)
-            await _linger(stream)
-        talks.pop(scope, None)
+                talk.stream.socket.close()
 
-    async def _respond(self, stream: trio.SocketStream, connection: h11.Connection, request: h11.Request) -> None:
+    async def _respond(self, talk: _Talk, connection: h11.Connection, request: h11.Request) -> None:
         whole = request.method != b"HEAD"
         path, _, query = request.target.decode("ascii", "replace").partition("?")
         words = {word.partition("=")[0] for word in query.split("&")}
         if path not in _PATHS:
-            await _answer(stream, connection, 404, f"there are {', '.join(_PATHS)}; each takes ?verbose\n", whole=whole)
+            await _answer(talk, connection, 404, f"there are {', '.join(_PATHS)}; each takes ?verbose\n", whole=whole)
         elif request.method not in (b"GET", b"HEAD"):
-            await _answer(stream, connection, 405, "GET and HEAD are answered here\n", (("Allow", "GET, HEAD"),))
+            await _answer(talk, connection, 405, "GET and HEAD are answered here\n", (("Allow", "GET, HEAD"),))
         else:
             of, otherwise = _PATHS[path]
             checks = of(self._readiness)
@@ -218,7 +249,7 @@ class Health:
                 checks.append(Check("traffic", await probe(self._readiness.listeners())))
             ok = all(check.ok for check in checks)
             body = _told(path.lstrip("/"), checks, ok=ok, verbose="verbose" in words)
-            await _answer(stream, connection, 200 if ok else otherwise, body, whole=whole)
+            await _answer(talk, connection, 200 if ok else otherwise, body, whole=whole)
 
 
 def _owner(settings: Settings, identity: Identity | None) -> tuple[int, int]:
@@ -240,15 +271,19 @@ def _told(name: str, checks: list[Check], *, ok: bool, verbose: bool) -> str:
     return "\n".join([*lines, f"{name} check {'passed' if ok else 'failed'}", ""])
 
 
-async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
+async def _request(talk: _Talk, connection: h11.Connection) -> h11.Request | None:
     """The head of a request; None: the client went. A body is of no interest."""
+    if talk.heard:
+        connection.receive_data(talk.heard)
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
             return event
         if event is not h11.NEED_DATA:
             return None
-        connection.receive_data(await stream.receive_some(HEAD_MOST_BYTES))
+        data = await talk.stream.receive_some(HEAD_MOST_BYTES)
+        talk.heard += data
+        connection.receive_data(data)
 
 
 async def _linger(stream: trio.SocketStream) -> None:
@@ -260,7 +295,7 @@ async def _linger(stream: trio.SocketStream) -> None:
 
 
 async def _answer(
-    stream: trio.SocketStream, connection: h11.Connection, status: int, text: str, more: tuple[tuple[str, str], ...] = (), *,
+    talk: _Talk, connection: h11.Connection, status: int, text: str, more: tuple[tuple[str, str], ...] = (), *,
     whole: bool = True,
 ) -> None:
     """`whole`: the body is wanted, too."""
@@ -270,4 +305,7 @@ async def _answer(
         ("Connection", "close"), *more,
     ]
     events = [h11.Response(status_code=status, headers=headers), *[h11.Data(data=body)] * whole, h11.EndOfMessage()]
-    await stream.send_all(b"".join(connection.send(event) or b"" for event in events))
+    data = b"".join(connection.send(event) or b"" for event in events)
+    talk.is_answered = True
+    with trio.move_on_after(TALK_S, shield=True):            # not half of it
+        await talk.stream.send_all(data)

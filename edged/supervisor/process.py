@@ -159,6 +159,7 @@ class Supervisor:
         self._changing = program, fresh_arena
         self._watchdog.bridge(trio.current_time())
         self._held.ctl.spare()
+        self.health.spare()
         for generation in self.reloads.generations():
             generation.spare()
         self._over.set()

@@ -72,7 +72,8 @@ def test_a_directory_that_cannot_be_made(tmp_path, key):
 def test_a_runtime_directory_that_goes_away(edged):
     """Nobody can give orders any more; signals still can."""
     run = edged.directory / "run"
-    (run / "ctl.sock").unlink()
+    for name in ("ctl.sock", "health.sock"):
+        (run / name).unlink()
     run.rmdir()
     status, told = ctl(edged, "status")
     assert status == 3

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -207,6 +208,33 @@ def test_a_reload_never_shows(start):
     while reloading.poll() is None:
         assert ask(daemon, "/readyz?verbose") == (200, "\n".join(READY))
     ended(reloading)
+
+
+def test_an_upgrade_never_shows(start):
+    """Whoever asks while programs change is answered by either, be the request half said by then."""
+    daemon = start(ONE).ready()
+    others, over = [], threading.Event()
+
+    def visits():
+        while not over.is_set():
+            with connect(door(daemon)) as s:
+                s.sendall(b"GET /readyz HT")
+                s.sendall(b"TP/1.1\r\nHost: x\r\n\r\n")
+                answer = s.makefile("rb").read()
+                if not answer.startswith(b"HTTP/1.1 200 "):
+                    others.append(answer)
+
+    visitors = [threading.Thread(target=visits) for _ in range(3)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        for _ in range(3):
+            ended(ctl(daemon, "upgrade"))
+    finally:
+        over.set()
+        for visitor in visitors:
+            visitor.join()
+    assert others == []
 
 
 def test_no_worker_means_not_ready(start):

@@ -13,9 +13,9 @@ import pytest
 
 from edged import __version__
 from edged.ctl.frames import cut, pack
-from tests.fakes.daemon import ROOT, wait_for
+from tests.fakes.daemon import ROOT, gone, wait_for
 from tests.supervisor.test_ctl import ONE, ctl, door, refused, start_ctl, status
-from tests.supervisor.test_reload import change, doors, gone, processes, slots
+from tests.supervisor.test_reload import change, doors, processes, slots
 
 TWO = ONE.replace("count = 1", "count = 2")
 NINE = "import edged\nedged.__version__ = '9'\n"
