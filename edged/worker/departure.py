@@ -32,9 +32,9 @@ class Departure:
     def message(self) -> dict[str, Any]:
         handed_over = self._passed()[0] - self._before[0]
         come, here = self._come_and_open()
-        cut = self._cut_off()
-        ended = come - self._at_first[0] + self._at_first[1] - here
-        return {"type": "drains", "open": here, "finished": max(ended - handed_over - cut, 0), "handed_over": handed_over, "cut": cut}
+        ended = max(come - self._at_first[0] + self._at_first[1] - here - handed_over, 0)
+        cut = min(self._cut_off(), ended)        # the engine counts it at once, the rest at the end of its turn
+        return {"type": "drains", "open": here, "finished": ended - cut, "handed_over": handed_over, "cut": cut}
 
     def news(self) -> dict[str, Any] | None:
         """The message, if it is another than the last one that was sent."""

@@ -37,3 +37,13 @@ def test_it_counts_from_the_beginning_of_the_drain():
     tallies.exchanges, tallies.passed = 0, (7, 9)
     assert told(departure) == {"open": 0, "finished": 2, "handed_over": 3, "cut": 1}
     assert departure.message()["type"] == "drains"
+
+
+def test_what_is_cut_is_not_told_before_it_has_ended():
+    tallies = Tallies()
+    tallies.requests, tallies.exchanges = 5, 2
+    departure = Departure(tallies, 3, lambda: tallies.passed, lambda: tallies.cut_off)
+    tallies.cut_off = 1                          # in the midst of the engine's turn
+    assert departure.message() == {"type": "drains", "open": 2, "finished": 0, "handed_over": 0, "cut": 0}
+    tallies.exchanges = 1
+    assert departure.message() == {"type": "drains", "open": 1, "finished": 0, "handed_over": 0, "cut": 1}

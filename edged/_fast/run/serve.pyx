@@ -24,7 +24,7 @@ from edged._fast.run.wheel cimport wheel_drop, wheel_plan
 from edged._fast.talk.detach cimport detach
 from edged._fast.talk.ending cimport end_cut
 from edged._fast.talk.exchange cimport (
-    PHASE_ASK, PHASE_DIAL, X_QUEUED, exchange_close, exchange_connected, exchange_step, exchange_timeout,
+    PHASE_ANSWER, PHASE_ASK, PHASE_DIAL, X_QUEUED, exchange_close, exchange_connected, exchange_step, exchange_timeout,
 )
 from edged._fast.talk.h1 cimport (
     FRONT_BEGUN, FRONT_CLOSE, FRONT_CLOSED, FRONT_EXCHANGE, FRONT_HANDSHAKE, FRONT_RESET, FRONT_SECURE, FRONT_WAIT, FrontWant,
@@ -261,10 +261,11 @@ cdef void serve_client(Core* core, Ring ring, Front* f) noexcept nogil:
 
 cdef void serve_close(Core* core, Ring ring, Front* f) noexcept nogil:
     cdef Exchange* x = f.exchange
+    cdef bint answers = x != NULL and x.phase == PHASE_ANSWER # a tunnel's client gets what is under way to it, and an end
     if x != NULL:
         waitlist_remove(core, x)
         settle(core, ring, x, end_cut(&core.s, x, c"K", c"D"))
-    close_client(core, f, x != NULL and f.wants == FRONT_RESET)
+    close_client(core, f, answers and f.wants == FRONT_RESET)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

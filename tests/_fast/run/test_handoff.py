@@ -563,8 +563,7 @@ def test_what_is_refused_stays(street):
     assert taken(server, len(up)) == up
     assert taken(client, len(down)) == down
     echo(client, server)
-    with pytest.raises(ConnectionResetError):
-        other[0].recv(1)                         # it went with the one that took it
+    assert other[0].recv(1) == b""               # it went with the one that took it
 
 
 def test_a_taker_without_descriptors(street, pair):
@@ -603,8 +602,7 @@ def test_the_end_of_the_giver_cuts_what_it_still_has(street, pair):
     for fd in fds:
         os.close(fd)
     between.close()
-    with pytest.raises(ConnectionResetError):
-        client.recv(1)
+    assert client.recv(1) == b""
     (line,) = old.spoken()
     assert " KD " in line
     server.close()
