@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from edged.ctl.frames import RUNTIME_DIR, Doorway
+from edged.ctl.frames import RUNTIME_DIR, connect
 from edged.errors import EdgedError
 
 __all__ = ["ABOUT", "HELP", "add_arguments", "main", "run"]
@@ -134,18 +134,10 @@ def _connect(options: argparse.Namespace) -> tuple[socket.socket, str]:
         except OSError as why:
             raise _Unready(f"{options.url}: {why.strerror or 'no connection within the time'}") from None
     path = Path(options.socket or Path(options.runtime_dir or _runtime_dir(options.config), SOCKET_NAME))
-    sock = socket.socket(socket.AF_UNIX)
     try:
-        sock.settimeout(options.timeout)
-        doorway = Doorway(path.parent, path.name)
-        try:
-            sock.connect(doorway.address)
-        finally:
-            doorway.close()
+        return connect(path, options.timeout), "edged"
     except OSError as why:
-        sock.close()
         raise _Unready(f"no daemon answers at {path}: {why.strerror or 'no connection within the time'}") from None
-    return sock, "edged"
 
 
 def _host_of(url: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edged.ctl.frames import ANSWER_MOST_BYTES, SOCKET_NAME, VERSION, Doorway, FrameError, cut, pack
+from edged.ctl.frames import ANSWER_MOST_BYTES, SOCKET_NAME, VERSION, FrameError, connect, cut, pack
 from edged.errors import EdgedError
 
 __all__ = ["CtlError", "Exit", "Reply", "ask"]
@@ -62,15 +62,9 @@ def ask(runtime_dir: str, verb: str, arguments: dict[str, Any], progress: Callab
 
 
 def _connect(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        doorway = Doorway(path.parent)
-        try:
-            sock.connect(doorway.address)
-        finally:
-            doorway.close()
+        return connect(path)
     except OSError as why:
-        sock.close()
         if isinstance(why, PermissionError):
             raise CtlError(Exit.DENIED, f"{path}: permission denied: only root and the daemon's user give orders") from None
         if isinstance(why, (FileNotFoundError, NotADirectoryError)):
@@ -78,7 +72,6 @@ def _connect(path: Path) -> socket.socket:
         if isinstance(why, ConnectionRefusedError):
             raise CtlError(Exit.NO_DAEMON, f"no daemon runs here: {path} was left behind by one that was killed") from None
         raise CtlError(Exit.NO_DAEMON, f"{path}: {why.strerror}") from None
-    return sock
 
 
 def _watch(sock: socket.socket) -> int:

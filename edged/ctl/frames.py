@@ -5,7 +5,9 @@ A client sends one request, {"version", "verb", "arguments"}, and is sent any nu
 daemon's version of this, so that either side can say which of the two is older.
 """
 
+import contextlib
 import os
+import socket
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import msgpack
 
 from edged.errors import EdgedError
 
-__all__ = ["ANSWER_MOST_BYTES", "REQUEST_MOST_BYTES", "RUNTIME_DIR", "SOCKET_NAME", "VERSION", "Doorway", "FrameError", "cut", "pack"]
+__all__ = [
+    "ANSWER_MOST_BYTES", "REQUEST_MOST_BYTES", "RUNTIME_DIR", "SOCKET_NAME", "VERSION", "Doorway", "FrameError", "connect", "cut", "pack",
+]
 
 VERSION = 1
 RUNTIME_DIR = "/run/edged"                       # where [run] runtime_dir says no other
@@ -68,3 +72,17 @@ class Doorway:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+def connect(path: Path, timeout_s: float | None = None) -> socket.socket:
+    """A connection to the unix socket of that name. Raises OSError."""
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX))
+        sock.settimeout(timeout_s)
+        doorway = Doorway(path.parent, path.name)
+        try:
+            sock.connect(doorway.address)
+        finally:
+            doorway.close()
+        undo.pop_all()
+    return sock

@@ -66,7 +66,7 @@ class _Talk:
     stream: trio.SocketStream
     heard: bytes = b""
     is_answered: bool = False                    # or is being
-    scope: trio.CancelScope = field(default_factory=lambda: trio.move_on_after(TALK_S))
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 def _listen_at(settings: Settings) -> socket.socket | None:
@@ -214,6 +214,7 @@ class Health:
 
     async def _talk(self, talk: _Talk, others: dict[_Talk, None]) -> None:
         over = False
+        talk.scope.deadline = trio.current_time() + TALK_S
         try:
             with contextlib.suppress(trio.BrokenResourceError), talk.scope:
                 connection = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MOST_BYTES)

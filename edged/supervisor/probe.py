@@ -69,10 +69,8 @@ async def _ask(door: Bound) -> str:
 async def _connect(where: Address) -> trio.SocketStream:
     if where.path:
         return await trio.open_unix_socket(where.path)
-    sock = trio.socket.socket(where.family, trio.socket.SOCK_STREAM)
-    try:
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(trio.socket.socket(where.family, trio.socket.SOCK_STREAM))
         await sock.connect((_HERE.get(where.host, where.host), where.port))
-    except BaseException:
-        sock.close()
-        raise
+        undo.pop_all()
     return trio.SocketStream(sock)
