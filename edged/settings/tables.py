@@ -1,16 +1,13 @@
 """Every key of the settings file, declared once, table by table. Times are milliseconds once they are read."""
 
-import re
 from dataclasses import dataclass, field
 
 from edged.ctl.frames import RUNTIME_DIR
-from edged.settings import headers, logformat, subjects, units
+from edged.settings import headers, logformat, subjects, texts, units
 from edged.settings.keys import Choice, Env, Flag, Network, Permissions, Size, Text, Texts, Time, Whole, key
 from edged.tls import profiles
 
 KIB, MIB = 1024, 1024 * 1024
-
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 def _time(name: str) -> tuple[Env, ...]:
@@ -33,98 +30,8 @@ def _number(name: str) -> tuple[Env, ...]:
     return (Env(name, units.whole_number),)
 
 
-def _seconds(text: str) -> int:
-    return units.whole_number(text) * 1000
-
-
-def _any_number(text: str) -> int:
-    """ROUTER_MAX_CONNECTIONS: what is no number means "no limit of its own" (openshift-routes.md 11.2)."""
-    try:
-        return units.whole_number(text)
-    except ValueError:
-        return 0
-
-
-def _syslog(text: str) -> str:
-    """ROUTER_SYSLOG_ADDRESS: a socket's path, or host[:port]."""
-    return f"syslog:{text}"
-
-
 def _captures(name: str) -> tuple[Env, ...]:
     return (Env(name, units.items, fatal=True),)
-
-
-def _format(text: str) -> str:
-    if text in ("http", "json"):
-        return text
-    if "%" not in text:
-        raise ValueError(f'"{text}" is none of http, json, and no text with variables such as %ci')
-    return logformat.check(text)
-
-
-def _token(text: str) -> str:
-    if not headers.HEADER_NAME.fullmatch(text):
-        raise ValueError(f'"{text}" is no name of a header')
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.:\-]{1,64}", text, re.ASCII):
-        raise ValueError(f'"{text}" is no name: write 1 to 64 letters, digits and "_.:-"')
-    return text
-
-
-def _address(text: str) -> str:
-    return str(units.address(text))
-
-
-def _tcp_address(text: str) -> str:
-    where = units.address(text)
-    if where.path or not where.port:
-        raise ValueError(f'"{text}" has no port that could be asked: write "127.0.0.1:1936" or "[::]:1936"')
-    return str(where)
-
-
-def _every_address(port: str) -> str:
-    """STATS_PORT (openshift-routes.md 11.6)."""
-    return f"0.0.0.0:{units.whole_number(port)}"
-
-
-def _cookie(text: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9_-]+", text, re.ASCII):
-        raise ValueError(f'"{text}" is no cookie name: write letters, digits, "_" and "-"')
-    return text
-
-
-def _domain(text: str) -> str:
-    if len(text) > 253 or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text, re.ASCII) or re.fullmatch(r"[0-9.]+", text):
-        raise ValueError(f'"{text}" is no domain name in lower case')
-    return text
-
-
-def _target(text: str) -> str:
-    """Where access lines go; a syslog server gets its port."""
-    scheme, _, rest = text.partition(":")
-    if text in ("stderr", "off") or (scheme in ("file", "syslog") and rest.startswith("/")):
-        return text
-    if scheme == "syslog" and rest:
-        host, _, port = rest.rpartition(":") if re.search(r"(^[^:]+|\]):[0-9]+$", rest) else (rest, "", "514")
-        host = host.removeprefix("[").removesuffix("]")
-        if re.fullmatch(r"[A-Za-z0-9_.:\-]+", host, re.ASCII) and 0 < int(port) < 65536:
-            return f"syslog:[{host}]:{int(port)}" if ":" in host else f"syslog:{host}:{int(port)}"
-    raise ValueError(f'"{text}" is no target: write "stderr", "file:/path", "syslog:host:port", "syslog:/dev/log" or "off"')
-
-
-def _metrics(text: str) -> str:
-    """ROUTER_METRICS_TYPE: there is one type only, and it has the monitor path answered (openshift-routes.md 6.2, 11.6)."""
-    if text != "haproxy":
-        raise ValueError(f'"{text}" is no type of metrics: write "haproxy"')
-    return "all"
-
-
-def _version(text: str) -> str:
-    """SSL_MIN_VERSION: SSLv3 is what old deployments wrote for "the oldest there is"."""
-    return "TLSv1.0" if text == "SSLv3" else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +39,10 @@ class ListenerTable:
     """An address to accept on. One [[listener]] each."""
 
     address: str = key(
-        Text('"127.0.0.1:8080", "[::]:80", "unix:/path"; port 0 takes any free one', _address), "",
+        Text('"127.0.0.1:8080", "[::]:80", "unix:/path"; port 0 takes any free one', texts.listen_address), "",
         "Where to accept. Must be given.",
     )
-    name: str = key(Text("letters, digits and _.:-", _name), "", "How logs call it. Default: the mode and port.")
+    name: str = key(Text("letters, digits and _.:-", texts.name), "", "How logs call it. Default: the mode and port.")
     mode: str = key(Choice("http", "https", "tcp"), "http", "What is spoken there.")
     tls: bool = key(Flag(), False, "For mode tcp: TLS ends here, and what was inside of it is relayed. Mode https implies it.")
     route: str = key(
@@ -167,7 +74,7 @@ class ListenerTable:
         "Answer GET and HEAD of /_______internal_router_healthz with 200, whatever the host, without a route and without an access line: "
         "for balancers and checks. local: only to clients on this node, by the connection's own address and not by what a PROXY header "
         "tells; all others are routed. The variable, which must be haproxy, means all, for modes http and https.",
-        (Env("ROUTER_METRICS_TYPE", _metrics, fatal=True),),
+        (Env("ROUTER_METRICS_TYPE", texts.metrics_type, fatal=True),),
     )
     client_auth: str = key(
         Choice("none", "optional", "required", also={"": ""}), "", "Certificates of clients, where TLS ends here. Empty: as [tls] says.",
@@ -185,7 +92,7 @@ class WorkerTable:
     max_connections: int = key(
         Whole(0, 10_000_000), 50_000,
         "Client connections at once over all workers, shared equally; more wait unaccepted. 0: as many as descriptors allow.",
-        (Env("ROUTER_MAX_CONNECTIONS", _any_number),),
+        (Env("ROUTER_MAX_CONNECTIONS", texts.any_number),),
     )
     buffer_bytes: int = key(
         Size(4 * KIB, MIB), 16 * KIB,
@@ -259,7 +166,9 @@ class TlsTable:
         Text('names parted by colons, such as "X25519MLKEM768:X25519"', profiles.check_groups), "",
         "Groups for the exchange of keys. Empty: those that OpenSSL takes.", _text("ROUTER_CURVES", fatal=True),
     )
-    min_version: str = key(Choice(*profiles.VERSIONS), "TLSv1.2", "The oldest TLS.", (Env("SSL_MIN_VERSION", _version, fatal=True),))
+    min_version: str = key(
+        Choice(*profiles.VERSIONS), "TLSv1.2", "The oldest TLS.", (Env("SSL_MIN_VERSION", texts.tls_version, fatal=True),)
+    )
     max_version: str = key(
         Choice(*profiles.VERSIONS, also={"": ""}), "", "The newest TLS. Empty: the newest there is.", _text("SSL_MAX_VERSION", fatal=True)
     )
@@ -301,11 +210,11 @@ class LogTable:
     """Access lines: one for each request or TCP connection. A target that is slow or gone loses lines, never traffic."""
 
     target: str = key(
-        Text("stderr, file:/path, syslog:host:port, syslog:/dev/log, off", _target), "stderr",
-        "Where they go. Files are opened anew at SIGUSR1.", (Env("ROUTER_SYSLOG_ADDRESS", _syslog),),
+        Text("stderr, file:/path, syslog:host:port, syslog:/dev/log, off", texts.target), "stderr",
+        "Where they go. Files are opened anew at SIGUSR1.", (Env("ROUTER_SYSLOG_ADDRESS", texts.syslog_target),),
     )
     format: str = key(
-        Text('http, json, or text such as "%ci %ST %{+Q}r"', _format), "http",
+        Text('http, json, or text such as "%ci %ST %{+Q}r"', texts.log_format), "http",
         "http: HAProxy's lines; json: one object a line; or a log-format text of HAProxy's for HTTP requests.",
         (Env("ROUTER_SYSLOG_FORMAT", logformat.haproxy_word, fatal=True),),
     )
@@ -334,7 +243,7 @@ class LogTable:
         ),
         "local1", "For syslog.", _text("ROUTER_LOG_FACILITY"),
     )
-    tag: str = key(Text("letters, digits and _.:-", _name), "edged", "Name of the program, for syslog.")
+    tag: str = key(Text("letters, digits and _.:-", texts.name), "edged", "Name of the program, for syslog.")
     rfc: str = key(Choice("3164", "5424", also={3164: "3164", 5424: "5424"}), "3164", "Format of syslog messages.")
     max_length: int = key(Whole(80, 65_000), 1024, "Longest syslog message, in bytes; more is cut off.", _number("ROUTER_LOG_MAX_LENGTH"))
     dont_log_null: bool = key(Flag(), False, "No line for connections that send nothing.", _truth("ROUTER_DONT_LOG_NULL"))
@@ -355,7 +264,7 @@ class RunTable:
     )
     drain_timeout_ms: int = key(
         Time(), 30_000, "At a reload, and at SIGTERM after that delay: how long exchanges may take to end before they are cut.",
-        (Env("ROUTER_MAX_SHUTDOWN_TIMEOUT", _seconds), Env("MAX_RELOAD_WAIT_TIME", _seconds)),
+        (Env("ROUTER_MAX_SHUTDOWN_TIMEOUT", texts.seconds), Env("MAX_RELOAD_WAIT_TIME", texts.seconds)),
     )
     tunnel_drain_timeout_ms: int = key(
         Time(0), 0,
@@ -389,9 +298,9 @@ class AdminTable:
     """What balancers, probes and keepalived ask: /livez, /readyz and /startupz; /healthz and /healthz/ready, as of OpenShift's router."""
 
     address: str = key(
-        Text('"127.0.0.1:1936", "[::]:1936"', _tcp_address), "",
+        Text('"127.0.0.1:1936", "[::]:1936"', texts.tcp_address), "",
         "Where they are answered by HTTP, beside the unix socket health.sock in [run] runtime_dir. Empty: only there.",
-        (Env("ROUTER_LISTEN_ADDR", _tcp_address, fatal=True), Env("STATS_PORT", _every_address, fatal=True)),
+        (Env("ROUTER_LISTEN_ADDR", texts.tcp_address, fatal=True), Env("STATS_PORT", texts.every_address, fatal=True)),
     )
     socket_group: str = key(
         Text("a group's name"), "",
@@ -443,11 +352,11 @@ class DefaultTable:
         (Env("ROUTER_UNIQUE_ID_FORMAT", logformat.haproxy_word, fatal=True),),
     )
     unique_id_header: str = key(
-        Text("a name of a header", _token), "",
+        Text("a name of a header", texts.token), "",
         "The header that tells endpoints that id, in the place of what the client sent.", _text("ROUTER_UNIQUE_ID_HEADER_NAME", fatal=True),
     )
     h1_case_adjust: tuple[str, ...] = key(
-        Texts('a list such as ["Content-Length", "SOAPAction"]', _token), (),
+        Texts('a list such as ["Content-Length", "SOAPAction"]', texts.token), (),
         "Names of headers that are spelled so in every answer, and in requests of routes that ask for it.",
         (Env("ROUTER_H1_CASE_ADJUST", units.items, fatal=True),),
     )
@@ -466,13 +375,15 @@ class DefaultTable:
 class RouterTable:
     """For Route objects of a cluster: names, admission, and their defaults."""
 
-    name: str = key(Text("a name", _name), "public", "Of this router, in the status of routes.", _text("ROUTER_SERVICE_NAME", fatal=True))
-    namespace: str = key(Text("a name", _name), "", "Where it runs.", _text("ROUTER_SERVICE_NAMESPACE", fatal=True))
+    name: str = key(
+        Text("a name", texts.name), "public", "Of this router, in the status of routes.", _text("ROUTER_SERVICE_NAME", fatal=True)
+    )
+    namespace: str = key(Text("a name", texts.name), "", "Where it runs.", _text("ROUTER_SERVICE_NAMESPACE", fatal=True))
     canonical_hostname: str = key(
-        Text("a domain name", _domain), "",
+        Text("a domain name", texts.domain), "",
         "Published in the status of routes.", _text("ROUTER_CANONICAL_HOSTNAME", fatal=True),
     )
-    domain: str = key(Text("a domain name", _domain), "", "Completes the subdomain of routes without a host.", _text("ROUTER_DOMAIN"))
+    domain: str = key(Text("a domain name", texts.domain), "", "Completes the subdomain of routes without a host.", _text("ROUTER_DOMAIN"))
     subdomain: str = key(Text('such as "${name}-${namespace}.apps.example.com"'), "", "Template for hosts.", _text("ROUTER_SUBDOMAIN"))
     override_hostname: bool = key(Flag(), False, "The template replaces every host.", _truth("ROUTER_OVERRIDE_HOSTNAME"))
     override_domains: tuple[str, ...] = key(Texts(), (), "The template replaces hosts in these domains.", _items("ROUTER_OVERRIDE_DOMAINS"))
@@ -492,7 +403,7 @@ class RouterTable:
         (*_text("ROUTER_TCP_BALANCE_SCHEME"), *_text("ROUTER_LOAD_BALANCE_ALGORITHM")),
     )
     cookie_name: str = key(
-        Text("letters, digits, _ and -", _cookie), "",
+        Text("letters, digits, _ and -", texts.cookie), "",
         "Sticky cookie. Empty: one for each route.", _text("ROUTER_COOKIE_NAME"),
     )
     watch_endpoints: bool = key(Flag(), False, "Read Endpoints instead of EndpointSlices.", _truth("ROUTER_WATCH_ENDPOINTS"))
